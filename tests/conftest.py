@@ -1,0 +1,42 @@
+"What several test files share."
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def nothing_in(found):
+    "Fails with every line of a list of faults; pytest's own message shows only the first."
+    assert not found, "\n" + "\n".join(found)
+
+
+def folder_of(variable):
+    "The folder that an environment variable names; a skip that says so where it is not set."
+    if not os.environ.get(variable): pytest.skip(f"{variable} is not set")
+    folder = Path(os.environ[variable])
+    assert folder.is_dir(), f"{variable} names {folder}, which is no folder"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    "The folder with the real films: `cxr/manifest.csv` and `raw/`."
+    return folder_of("COVID_FASTAI_DATA")
+
+
+@pytest.fixture(scope="session")
+def real_weights():
+    "The folder with pretrained weights files."
+    return folder_of("COVID_FASTAI_WEIGHTS")
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    "A small phantom study that tests may read and must not change: 24 patients, 96 px; its folder."
+    from covid_fastai.phantom import phantom_study
+
+    folder = tmp_path_factory.mktemp("phantoms")/"study"
+    phantom_study(folder, n_patients=24, size=96, seed=0)
+    return folder

@@ -1,0 +1,126 @@
+"Pretrained weights that are downloaded: whole under their name, or one clear line and no file. The server runs in the test."
+import contextlib
+import hashlib
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from covid_fastai.core import InputError
+from covid_fastai.models import ARCHS, create_xray_body, find_weights
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    "Bytes of a weights file of SqueezeNet."
+    path = tmp_path_factory.mktemp("weights")/"w.pth"
+    torch.save(ARCHS["squeezenet1_1"].build().state_dict(), path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    "An empty torch hub folder."
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path/"home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path/"home"/"hub"/"checkpoints"
+
+
+@contextlib.contextmanager
+def server(answer):
+    "A server on this machine that answers each request with `answer(handler)`; its address and the list of what was asked."
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            answer(self)
+
+        def log_message(self, *args): pass
+
+    asked, httpd = [], ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    try: yield f"http://127.0.0.1:{httpd.server_port}", asked
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+def send(data, length=None, chunked=False):
+    "An answer that sends `data`, announces `length` bytes, and hangs up."
+    def answer(handler):
+        handler.protocol_version = "HTTP/1.1"
+        handler.send_response(200)
+        if chunked: handler.send_header("Transfer-Encoding", "chunked")
+        else: handler.send_header("Content-Length", str(len(data) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n" % (2*len(data)) + data if chunked else data)
+        handler.close_connection = True
+    return answer
+
+
+def arch_at(url, content):
+    "SqueezeNet with its weights at `url`, under a name that carries the hash of `content`."
+    return replace(ARCHS["squeezenet1_1"], weights=SimpleNamespace(url=f"{url}/squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"))
+
+
+def refused(arch, hub):
+    "The message of the error, after a look that it says what it must and that no file is left."
+    with pytest.raises(InputError) as error: find_weights(arch)
+    message = str(error.value)
+    for part in (arch.name, arch.weights.url.rsplit("/", 1)[-1], str(hub), "--weights FILE", "--weights-dir DIR", "--random-weights"): assert part in message
+    assert "\n" not in message
+    assert not hub.exists() or list(hub.iterdir()) == []
+    return message
+
+
+def test_a_good_file_lands_under_its_name_and_is_asked_for_once(hub, content):
+    with server(send(content)) as (url, asked):
+        arch = arch_at(url, content)
+        path = find_weights(arch)
+        assert find_weights(arch) == path
+    assert path == hub/arch.weights.url.rsplit("/", 1)[-1]
+    assert path.read_bytes() == content
+    assert list(hub.iterdir()) == [path]
+    assert len(asked) == 1
+    assert create_xray_body(arch, path)[1].weight.equal(torch.load(path, weights_only=True)["features.0.weight"])
+
+
+@pytest.mark.parametrize("answer", [
+    lambda c: send(c[:-1] + bytes([c[-1] ^ 1])),  # one bit is wrong
+    lambda c: send(c[:len(c)//2], length=len(c)),  # hangs up half-way
+    lambda c: send(c[:len(c)//2], chunked=True),  # hangs up within a chunk
+    lambda c: send(b""),
+    lambda c: lambda handler: handler.send_error(404),
+    lambda c: lambda handler: handler.wfile.write(b"no HTTP\r\n\r\n"),
+], ids=["damaged", "cut off", "cut off in a chunk", "empty", "404", "no HTTP"])
+def test_a_failed_download_is_one_line_and_leaves_no_file(hub, content, answer):
+    with server(answer(content)) as (url, asked):
+        arch = arch_at(url, content)
+        refused(arch, hub)
+        assert len(asked) == 1
+    with pytest.raises(InputError): find_weights(arch)  # and is not taken the next time
+
+
+def test_a_good_file_comes_after_a_bad_one(hub, content):
+    answers = [send(content[:100]), send(content)]
+    with server(lambda handler: answers.pop(0)(handler)) as (url, _):
+        arch = arch_at(url, content)
+        refused(arch, hub)
+        assert find_weights(arch).read_bytes() == content
+
+
+def test_no_server(hub, content):
+    with server(send(content)) as (url, _): pass
+    assert "refused" in refused(arch_at(url, content), hub)
+
+
+def test_a_folder_that_cannot_be_made(hub, content):
+    hub.parents[1].write_text("a file where the folder should be")
+    with server(send(content)) as (url, asked):
+        arch = arch_at(url, content)
+        with pytest.raises(InputError, match="no pretrained weights of squeezenet1_1"): find_weights(arch)
+        assert asked == []
