@@ -30,7 +30,7 @@ test: $(READY_DEV) ## Install, then run every notebook and every test
 	@failed=; \
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/nbdev_test --n-workers 2 --timing --flags "$(strip $(FLAGS))" || failed=notebooks; \
 	echo "== pytest: what a notebook cannot prove, and the wheel"; \
-	MPLBACKEND=agg $(BIN)/python -m pytest || failed="$$failed pytest"; \
+	MPLBACKEND=agg $(BIN)/python -m pytest || failed="$${failed:+$$failed, }pytest"; \
 	if [ -n "$$failed" ]; then echo "make test: failed in: $$failed" >&2; exit 1; fi
 
 readme: $(READY_DEV) ## Write README.md from nbs/index.ipynb
@@ -67,5 +67,5 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
   rm -rf .venv; $$found -m venv .venv; \
 fi; \
 echo "== Installing covid_fastai and what it needs into .venv (once; about 6 GB with PyTorch, a few minutes)"; \
-.venv/bin/python -m pip install -q --disable-pip-version-check -e '$(1)'
+.venv/bin/python -m pip install -qq --disable-pip-version-check -e '$(1)'
 endef

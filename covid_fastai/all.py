@@ -1,5 +1,6 @@
 "Everything a notebook wants: `from covid_fastai.all import *`."
 from covid_fastai.core import *
+from covid_fastai.anatomy import *
 from covid_fastai.phantom import *
 from covid_fastai.radiograph import *
 from covid_fastai.manifest import *

@@ -31,6 +31,7 @@ def test_its_commands_have_the_flags_they_use(command):
 def test_its_verbs_are_all_there(): assert {re.match(r"covid_fastai (\w+)", c)[1] for c in COMMANDS} == {"demo", "manifest", "train", "evaluate", "explain", "predict"}
 
 
+@pytest.mark.slow
 def test_its_script_runs(tmp_path):
     (script,) = re.findall(r"```python\n(from covid_fastai\.manifest .+?)```", README, re.S)
     assert len([line for line in script.splitlines() if line and not line.startswith("from ")]) <= 10
