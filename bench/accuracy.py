@@ -19,7 +19,8 @@ from covid_fastai.manifest import read_manifest
 from covid_fastai.metrics import compare, evaluate
 from covid_fastai.models import read_state
 from covid_fastai.runs import RunConfig, open_run
-from covid_fastai.validate import table_of, train_run
+from covid_fastai.tables import table_of
+from covid_fastai.validate import train_run
 
 
 def ours(args, seed, out):

@@ -5,6 +5,7 @@ from covid_fastai.phantom import *
 from covid_fastai.radiograph import *
 from covid_fastai.manifest import *
 from covid_fastai.splits import *
+from covid_fastai.tables import *
 from covid_fastai.metrics import *
 from covid_fastai.figures import *
 from covid_fastai.blocks import *
