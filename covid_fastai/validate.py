@@ -60,9 +60,9 @@ def train_run(
 ) -> dict:  # As in metrics.json: the scores on the test films
     "Train, judge and save one model: from a manifest to a run folder."
     task = get_task(config.task)
-    _check_names(config)
     earlier = _interrupted(config, out) if resume else None
     films = task.select(read_manifest(config.manifest, root=config.root))
+    _check_names(config)
     films = _films_of(films, earlier, config)
     say(describe_films(films, task))
     with staged_run(out, resume) as folder:
@@ -75,7 +75,7 @@ def train_run(
 
 
 def _check_names(config):
-    "Whatever can be wrong without looking at a film, before looking at films."
+    "What can be wrong without looking at the pixels, before looking at them."
     choose_precision(config.precision), augmentation(config.aug), find_weights(config.arch, config.weights)
 
 
