@@ -21,7 +21,7 @@ from .core import DISCLAIMER, InputError, WorkError, read_table, write_csv
 from .runs import RunConfig, open_run, partial_path, read_config
 
 # %% ../nbs/24_cli.ipynb #0449a9f6
-DEMO = dict(task="three-class", arch="small_cnn", freeze_epochs=0, epochs=12, size=128, bs=32, lr=1e-2, hidden=0)
+DEMO = dict(task="three-class", arch="small_cnn", freeze_epochs=0, epochs=24, size=128, bs=32, lr=1e-2, hidden=0)
 
 
 def _demo_verb(args):
@@ -170,7 +170,7 @@ def main(
     "Run a command line."
     args = parser().parse_args(argv)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    if not sys.stdout.isatty(): fastprogress.NO_BAR = True  # a log file wants the rows and not the bars
+    if not sys.stdout.isatty(): fastprogress.NO_BAR, fastprogress.ConsoleProgressBar.fill = True, ""  # a log file wants the rows and not the bars
     try: return args.run_verb(args) or 0
     except InputError as e: return _fail(e, 2)
     except WorkError as e: return _fail(e, 1)

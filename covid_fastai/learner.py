@@ -120,15 +120,15 @@ class Phase:
 def fine_tune_phases(
     epochs: int = 5,  # Epochs with all layers
     freeze_epochs: int = 1,  # Epochs of the head alone, before
-    lr: float = 2e-3,  # Rate of the head; fastai's default for fine_tune
+    lr: float = 1e-2,  # Highest rate of the head
     pretrained: bool = True,  # Without pretrained weights nothing is frozen
 ) -> list:  # Of `Phase`
-    "The schedule of fastai's `fine_tune`, or one cycle for a network trained from scratch."
+    "The head alone, then all layers with discriminative rates; one cycle for a network trained from scratch."
     if epochs < 1 or freeze_epochs < 0: raise InputError(f"{epochs} epochs after {freeze_epochs} frozen ones", "at least 1 and at least 0")
     if not lr > 0: raise InputError(f"learning rate {lr}", "more than 0")
     if not pretrained: return [Phase("all", epochs + freeze_epochs, lr, lr)]
-    frozen = [Phase("frozen", freeze_epochs, lr, lr, frozen=True, pct_start=0.99)] if freeze_epochs else []
-    return [*frozen, Phase("all", epochs, lr / 2, lr / 200, pct_start=0.3, div=5.0)]
+    frozen = [Phase("frozen", freeze_epochs, lr, lr, frozen=True, pct_start=0.3)] if freeze_epochs else []
+    return [*frozen, Phase("all", epochs, 0.3 * lr, 3e-4 * lr, pct_start=0.3, div=5.0)]
 
 # %% ../nbs/13_learner.ipynb #45e01af5
 class PhaseSchedule(ParamScheduler):

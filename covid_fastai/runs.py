@@ -33,7 +33,7 @@ class RunConfig:
     epochs: int = 5  # Epochs with all layers
     size: int = 224  # Side of the square films, pixels
     bs: int = 32  # Films a batch
-    lr: float = 2e-3  # Rate of the head
+    lr: float = 1e-2  # Highest rate of the head
     aug: str = "safe"  # Augmentation preset
     hidden: int = 512  # Nodes of the head's hidden layer
     dropout: float = 0.5  # Before the last layer

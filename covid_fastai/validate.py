@@ -19,7 +19,7 @@ from .bundle import save_bundle
 from .core import SPLITS, InputError, get_task, read_table, write_csv, write_json
 from .figures import plot_confusion, plot_roc, plot_training, save_figure
 from .learner import choose_precision, fine_tune_phases, fit_phases, xray_learner
-from .manifest import read_manifest
+from .manifest import check_manifest, read_manifest
 from .metrics import evaluate
 from .models import find_weights, probabilities
 from .radiograph import read_radiograph, resize_film
@@ -65,6 +65,7 @@ def train_run(
     _check_names(config)
     films = _films_of(films, earlier, config)
     say(describe_films(films, task))
+    for warning in check_manifest(films.drop(columns="mask", errors="ignore"))["warnings"]: say(f"WARNING: {warning}")
     with staged_run(out, resume) as folder:
         learn = _learner(films, config)
         _write_start(folder, films, config, learn.spec)
