@@ -38,8 +38,8 @@ def _demo_verb(args):
 def _train_verb(args):
     "Train, judge and save one model."
     given = {k: v for k, v in vars(args).items() if k in {f.name for f in fields(RunConfig)}}
-    for name in ("manifest", "root"):
-        if name in given: given[name] = str(Path(given[name]).resolve())
+    for name in ("manifest", "root", "weights"):
+        if name in given and given[name] not in ("random", "imagenet"): given[name] = str(Path(given[name]).resolve())
     if args.config: config = read_config(args.config, **given)
     elif "manifest" in given: config = RunConfig(**given)
     else: raise InputError("no manifest", "--manifest M.csv, or --config FILE")

@@ -198,7 +198,7 @@ def _download(url, path, arch):
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1], progress=os.isatty(2))
     except (OSError, RuntimeError, HTTPException) as e: raise InputError(
         f"no pretrained weights of {arch.name}: {path.name} is not in {path.parent} and its download failed ({e})", "",
-        "put the file there, name one with --weights FILE or --weights-dir DIR, or say --random-weights") from None
+        "put the file there, name one with --weights FILE or --weights-dir DIR, or say --random-weights (in Python: weights='random')") from None
 
 # %% ../nbs/12_models.ipynb #a3f966d1
 def read_state(
