@@ -27,7 +27,8 @@ demo: $(READY) ## Install, then train, judge and explain a model on phantoms: no
 test: $(READY_DEV) ## Install, then run every notebook and every test
 	@echo "== Tests that read real films: $(if $(REAL),run,skipped (set COVID_FASTAI_DATA and COVID_FASTAI_WEIGHTS to run them))"
 	@echo "== Notebooks: every one is run from top to bottom, two at a time"
-	@failed=; \
+	@COVID_FASTAI_CACHE=$$(mktemp -d); export COVID_FASTAI_CACHE; trap 'rm -rf "$$COVID_FASTAI_CACHE"' EXIT; trap 'exit 1' HUP INT TERM; \
+	failed=; \
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/nbdev_test --n-workers 2 --timing --flags "$(strip $(FLAGS))" || failed=notebooks; \
 	echo "== pytest: what a notebook cannot prove, and the wheel"; \
 	MPLBACKEND=agg $(BIN)/python -m pytest || failed="$${failed:+$$failed, }pytest"; \

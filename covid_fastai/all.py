@@ -8,9 +8,15 @@ from covid_fastai.splits import *
 from covid_fastai.tables import *
 from covid_fastai.metrics import *
 from covid_fastai.figures import *
+from covid_fastai.cache import *
 from covid_fastai.blocks import *
+from covid_fastai.archs import *
+from covid_fastai.weights import *
 from covid_fastai.models import *
 from covid_fastai.learner import *
+from covid_fastai.schedules import *
+from covid_fastai.features import *
+from covid_fastai.training import *
 from covid_fastai.bundle import *
 from covid_fastai.runs import *
 from covid_fastai.validate import *

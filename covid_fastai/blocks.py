@@ -19,8 +19,8 @@ from fastai.torch_core import show_image
 from fastai.vision.core import TensorImage
 from fasttransform import Transform
 
+from .cache import PixelCache
 from .core import SPLITS, InputError, Task, get_task, one_of
-from .radiograph import read_radiograph, resize_film
 
 # %% ../nbs/11_blocks.ipynb #642ccf49
 class TensorFilm(TensorImage):
@@ -30,26 +30,17 @@ class TensorFilm(TensorImage):
 
 
 class FilmReader(Transform):
-    "From a film's path to its pixels: a uint8 tensor `(1, size, size)`, kept in memory while `budget` bytes last."
+    "From a film's path to its pixels: a uint8 tensor `(1, size, size)`, from the pixel cache."
 
     def __init__(
         self,
         size: int = 224,  # Side of the square, pixels
         fit: str = "squish",  # How a film becomes square: see `resize_film`
-        budget: int = 2 << 30,  # Bytes of pixels that may be kept
     ):
         super().__init__()
-        self.size, self.fit, self.budget, self._films = size, fit, budget, {}
+        self.size, self.fit, self.cache = size, fit, PixelCache(size, fit)
 
-    def encodes(self, path: Path):
-        film = self._films.get(path)
-        if film is None: film = self._read(path)
-        return TensorFilm(torch.from_numpy(film)[None])
-
-    def _read(self, path):
-        film = np.array(resize_film(read_radiograph(path), self.size, self.fit))
-        if (len(self._films) + 1) * film.size <= self.budget: self._films[path] = film
-        return film
+    def encodes(self, path: Path): return TensorFilm(torch.from_numpy(self.cache[path].copy())[None])  # the cache itself cannot be written
 
 # %% ../nbs/11_blocks.ipynb #58d33ff8
 def shift_mat(
@@ -137,13 +128,16 @@ def xray_dls(
     bs: int = 32,  # Films a batch
     aug: str = "safe",  # A key of `AUGMENTATIONS`
     **kwargs,  # To fastai's `DataBlock.dataloaders`: `device`, `num_workers`, …
-) -> DataLoaders:  # With `task`, `size`, `fit`, `aug` as attributes
+) -> DataLoaders:  # With `task`, `size`, `fit`, `aug` and `cache` as attributes
     "`DataLoaders` of a task: training and validation rows of a manifest, gray films in [0, 1] of shape `(bs, 1, size, size)`."
     task = get_task(task)
     rows = task.select(_with_splits_or_raise(df))
     bs = min(bs, int((rows["split"] == "train").sum()))
-    dls = xray_block(task, size, aug=aug).dataloaders(rows, bs=bs, **{"num_workers": 0, **kwargs})
-    dls.task, dls.size, dls.fit, dls.aug = task, size, "squish", aug
+    block = xray_block(task, size, aug=aug)
+    reader = block.type_tfms[0][0]
+    reader.cache.add(rows.loc[rows["split"].isin(SPLITS[:2]), "path"])
+    dls = block.dataloaders(rows, bs=bs, **{"num_workers": 0, **kwargs})
+    dls.task, dls.size, dls.fit, dls.aug, dls.cache = task, size, reader.fit, aug, reader.cache
     return dls
 
 

@@ -17,12 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from . import __version__
+from .archs import get_arch
 from .core import DISCLAIMER, InputError, get_task, read_json, write_bytes, write_json
-from .models import XrayNet, get_arch, probabilities, xray_model
+from .models import XrayNet, probabilities, xray_model
 
 # %% ../nbs/20_bundle.ipynb #b9e93590
 FORMAT = 1  # Raised when a reader of today could not read a bundle of tomorrow
-NEEDED = ("arch", "hidden", "dropout", "classes", "task", "size", "fit")  # What `spec` must hold
+NEEDED = ("arch", "head", "classes", "task", "size", "fit")  # What `spec` must hold
 
 
 def save_bundle(
@@ -84,7 +85,7 @@ def load_bundle(
     facts = read_json(path/"bundle.json", "bundle")
     spec = _checked_spec(facts, path)
     _check_digest(facts, path/"model.safetensors")
-    model = xray_model(spec["arch"], len(spec["classes"]), spec["hidden"], spec["dropout"])
+    model = xray_model(spec["arch"], len(spec["classes"]), spec["head"], spec["size"])
     _fill(model, path/"model.safetensors", spec["arch"])
     return Bundle(model.eval(), spec, facts, path)
 

@@ -12,6 +12,7 @@ import sys
 import warnings
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import get_args
 
 from fastcore.docments import docments
 from fastprogress import fastprogress
@@ -112,11 +113,16 @@ def _add_settings(parser):
         if f.name == "weights": continue
         if default is False: parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=helps[f.name])
         elif default is True: parser.add_argument(f"--no-{f.name}", dest=f.name, action="store_false", default=argparse.SUPPRESS, help=f"do not: {helps[f.name]}")
-        else: parser.add_argument(flag, type=str if default is None else type(default), default=argparse.SUPPRESS, help=f"{helps[f.name]}" + (f" ({default})" if default is not None else ""))
+        else: parser.add_argument(flag, type=_kind(f.type), default=argparse.SUPPRESS, help=f"{helps[f.name]}" + (f" ({default})" if default not in (None, "") else ""))
     where = parser.add_mutually_exclusive_group()
     for flag, text in (("--weights", "file with pretrained weights"), ("--weights-dir", "folder with such files, named by network")):
         where.add_argument(flag, dest="weights", metavar=flag[2:].replace("-", "_").upper(), default=argparse.SUPPRESS, help=text)
     where.add_argument("--random-weights", dest="weights", action="store_const", const="random", default=argparse.SUPPRESS, help="start from random weights, and say so")
+
+
+def _kind(annotation):
+    "int of `int | None`."
+    return next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -42,7 +42,8 @@ def cam_layer(
     size: tuple | None = None,  # Height and width of the films in pixels, for the default; None for the body in any case
 ) -> nn.Module:  # The layer whose output is the feature map
     "The layer that Grad-CAM reads."
-    if name is None: return model[0] if size is None else _default_layer(model[0], size)
+    name = name or getattr(model, "cam", None)
+    if not name: return model[0] if size is None else _default_layer(model[0], size)
     module, path = model, []
     for part in name.split("."):
         children = dict(module.named_children())
@@ -56,9 +57,9 @@ def _default_layer(body, size):
     "The body, or the last of its stages with a map of at least `MIN_PLACES` places each way where the body's is smaller."
     best, film = body, next(body.parameters()).new_zeros(1, 1, *size)
     with evaluation_mode(body), torch.no_grad():
-        for stage in body if isinstance(body, nn.Sequential) else ():
+        for i, stage in enumerate(body if isinstance(body, nn.Sequential) else ()):
             film = stage(film)
-            if min(film.shape[2:]) >= MIN_PLACES: best = body if stage is body[-1] else stage
+            if i and min(film.shape[2:]) >= MIN_PLACES: best = body if stage is body[-1] else stage
     return best
 
 # %% ../nbs/24_interpret.ipynb #9d5f0a1f

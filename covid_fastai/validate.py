@@ -14,18 +14,20 @@ from fastai.learner import Learner
 from fastcore.basics import chunked
 from fastprogress.fastprogress import progress_bar
 
+from .archs import get_arch
 from .blocks import augmentation, xray_dls
 from .bundle import save_bundle
 from .core import SPLITS, InputError, get_task, read_table, write_csv, write_json
 from .figures import plot_confusion, plot_roc, plot_training, save_figure
-from .learner import choose_precision, fine_tune_phases, fit_phases, xray_learner
+from .learner import choose_precision, xray_learner
 from .manifest import check_manifest, read_manifest
 from .metrics import evaluate
-from .models import find_weights, probabilities
-from .radiograph import read_radiograph, resize_film
+from .models import get_head, probabilities
 from .runs import RunConfig, partial_path, read_config, staged_run, write_config
 from .splits import with_splits
 from .tables import table_of
+from .training import fit_phases
+from .weights import find_weights
 
 # %% ../nbs/22_validate.ipynb #983bc06b
 KEPT = ("filename", "patient_id", "source", "group", "split", "fold", "target")  # Columns that the table takes from the manifest
@@ -42,14 +44,13 @@ def predictions(
     rows = get_task(learn.dls.task).select(films)
     rows = rows[rows["split"].isin(splits)]
     if rows.empty: raise InputError(f"no film in split {' or '.join(splits)}", "films to predict")
-    p = np.concatenate([probabilities(learn.model, b) for b in _batches(rows["path"], learn.spec["size"], learn.spec["fit"], bs)])
+    p = np.concatenate([probabilities(learn.model, b) for b in _batches(learn.dls.cache, rows["path"], bs)])
     out = rows[[c for c in KEPT if c in rows]].reset_index(drop=True).assign(model=learn.spec["arch"], **columns)
     return table_of(out, p, learn.spec["classes"])
 
 
-def _batches(paths, size, fit, bs):
-    for part in progress_bar(list(chunked(list(paths), bs)), leave=False, display=len(paths) > bs):
-        yield np.stack([resize_film(read_radiograph(path), size, fit) for path in part])
+def _batches(cache, paths, bs):
+    for part in progress_bar(list(chunked(list(paths), bs)), leave=False, display=len(paths) > bs): yield cache.films(part)
 
 # %% ../nbs/22_validate.ipynb #a7d49334
 def train_run(
@@ -70,7 +71,7 @@ def train_run(
         learn = _learner(films, config)
         _write_start(folder, films, config, learn.spec)
         say(describe_learner(learn))
-        log = fit_phases(learn, fine_tune_phases(config.epochs, config.freeze_epochs, config.lr, learn.pretrained), config.seed, folder, resume)
+        log = fit_phases(learn, config.plan.phases(learn.pretrained), config.seed, folder, resume, config.draws)
         preds = predictions(learn, films, seed=config.seed)
         return _write_end(folder, learn, films, log, preds)
 
@@ -78,6 +79,7 @@ def train_run(
 def _check_names(config):
     "What can be wrong without looking at the pixels, before looking at them."
     choose_precision(config.precision), augmentation(config.aug), find_weights(config.arch, config.weights)
+    if config.head: get_head(config.head)
 
 
 def _interrupted(config, out):
@@ -99,7 +101,8 @@ def _films_of(films, earlier, config):
 
 def _learner(films, config):
     dls = xray_dls(films, config.task, config.size, config.bs, config.aug)
-    return xray_learner(dls, config.arch, config.weights, config.hidden, config.dropout, config.balance, config.precision, config.seed)
+    head = get_head(config.head or get_arch(config.arch).head, config.hidden, config.dropout)
+    return xray_learner(dls, config.arch, config.weights, head, config.opt, config.balance, config.precision, config.seed, compile=config.compile)
 
 
 def _write_start(folder, films, config, spec):

@@ -20,6 +20,14 @@ def folder_of(variable):
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def pixel_cache(tmp_path_factory):
+    "Decoded films go to a folder of the session, also in the processes that tests start: the user's cache stays as it is."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVID_FASTAI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data():
     "The folder with the real films: `cxr/manifest.csv` and `raw/`."

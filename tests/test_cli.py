@@ -128,7 +128,7 @@ def test_bad_names(call, study, tmp_path):
     refused(call(*base, "--task", "threeclass"), "unknown task 'threeclass'", "did you mean three-class")
     refused(call(*base, "--arch", "resnet5"), "unknown architecture 'resnet5'", "resnet50")
     refused(call(*base, *SMALL, "--aug", "save"), "unknown augmentation 'save'", "did you mean safe")
-    refused(call(*base, "--epochs", "0"), "epochs 0")
+    refused(call(*base, "--epochs", "0", "--freeze-epochs", "0"), "0 epochs after 0 frozen ones")
     refused(call("train", "--out", tmp_path/"out"), "no manifest")
     assert call(*base, "--epochs", "many")[0] == 2
     refused(call("evaluate", tmp_path/"nothing"), "no predictions at")

@@ -4,13 +4,14 @@ import hashlib
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from covid_fastai.core import InputError
-from covid_fastai.models import ARCHS, create_xray_body, find_weights
+from covid_fastai.archs import ARCHS
+from covid_fastai.models import create_xray_body
+from covid_fastai.weights import find_weights
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +65,14 @@ def send(data, length=None, chunked=False):
 
 def arch_at(url, content):
     "SqueezeNet with its weights at `url`, under a name that carries the hash of `content`."
-    return replace(ARCHS["squeezenet1_1"], weights=SimpleNamespace(url=f"{url}/squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"))
+    return replace(ARCHS["squeezenet1_1"], weights=f"{url}/squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth")
 
 
 def refused(arch, hub):
     "The message of the error, after a look that it says what it must and that no file is left."
     with pytest.raises(InputError) as error: find_weights(arch)
     message = str(error.value)
-    for part in (arch.name, arch.weights.url.rsplit("/", 1)[-1], str(hub), "--weights FILE", "--weights-dir DIR", "--random-weights"): assert part in message
+    for part in (arch.name, arch.weights.rsplit("/", 1)[-1], str(hub), "--weights FILE", "--weights-dir DIR", "--random-weights"): assert part in message
     assert "\n" not in message
     assert not hub.exists() or list(hub.iterdir()) == []
     return message
@@ -82,7 +83,7 @@ def test_a_good_file_lands_under_its_name_and_is_asked_for_once(hub, content):
         arch = arch_at(url, content)
         path = find_weights(arch)
         assert find_weights(arch) == path
-    assert path == hub/arch.weights.url.rsplit("/", 1)[-1]
+    assert path == hub/arch.weights.rsplit("/", 1)[-1]
     assert path.read_bytes() == content
     assert list(hub.iterdir()) == [path]
     assert len(asked) == 1
