@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 cfg = ConfigParser()
 cfg.read(Path(__file__).with_name("settings.ini"))
 meta = cfg["DEFAULT"]
+extras = {k.removeprefix("extras_"): v.split() for k, v in meta.items() if k.startswith("extras_")}
 
 setup(
     name=meta["lib_name"],
@@ -21,7 +22,7 @@ setup(
     python_requires=f">={meta['min_python']}",
     packages=find_packages(include=[f"{meta['lib_name']}*"]),
     install_requires=meta["requirements"].split(),
-    extras_require={"dev": meta["dev_requirements"].split()},
+    extras_require={**extras, "dev": [*meta["dev_requirements"].split(), *sum(extras.values(), [])]},
     entry_points={
         "console_scripts": meta["console_scripts"].split(),
         "nbdev": [f"{meta['lib_name']}={meta['lib_name']}._modidx:d"],

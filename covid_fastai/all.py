@@ -17,6 +17,7 @@ from covid_fastai.learner import *
 from covid_fastai.schedules import *
 from covid_fastai.features import *
 from covid_fastai.training import *
+from covid_fastai.distributed import *
 from covid_fastai.bundle import *
 from covid_fastai.runs import *
 from covid_fastai.validate import *

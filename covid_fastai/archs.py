@@ -35,7 +35,7 @@ class Arch:
     weights: str = ""  # Address of the pretrained weights: https://… or hf-hub:OWNER/NAME; empty when there are none
     prefix: str = ""  # How a weights file's name begins, for `--weights-dir`
     size: int = 224  # Native side in pixels
-    min_size: int = 32  # Smallest side that leaves a feature map
+    min_size: int = 32  # From this side on it gives a feature map; some networks take a little less
     stats: tuple = IMAGENET  # Mean and deviation of the input, a number a channel: one channel is gray
     cam: str = ""  # Layer that Grad-CAM reads; empty for the body's output
     head: str = "fastai"  # Its usual head: a key of `HEADS` in `models`
@@ -101,7 +101,7 @@ def _of_torchvision(name, cut, features, upper, cam="", arch=None):
 ARCHS = {a.name: a for a in (
     Arch("small_cnn", small_cnn, -1, 64, "2", size=128, min_size=94, stats=((0.5,), (0.25,))),
     *(Arch(f"saxena2021_{i}", partial(saxena_cnn, 3 * (i == 3)), 5, 64, "2", size=180 if i == 1 else 224, min_size=94, stats=((0.0,), (1.0,)), head=f"saxena2021_{i}") for i in (1, 2, 3)),
-    _of_torchvision("squeezenet1_1", -1, 512, "features.5"),
+    _of_torchvision("squeezenet1_1", -1, 512, "features.6"),
     _of_torchvision("mobilenet_v2", -1, 1280, "features.9"),
     _of_torchvision("efficientnet_b0", -2, 1280, "features.5"),
     _of_torchvision("convnext_tiny", -2, 768, "features.5"),

@@ -8,8 +8,10 @@ __all__ = ['DEMO', 'DISK', 'parser', 'main']
 # %% ../nbs/29_cli.ipynb #663256ef
 import argparse
 import errno
+import os
 import sys
 import warnings
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import get_args
@@ -19,7 +21,7 @@ from fastprogress import fastprogress
 
 from . import __version__
 from .core import DISCLAIMER, InputError, WorkError, read_table, write_csv
-from .runs import RunConfig, open_run, partial_path, read_config
+from .runs import PLAN, RunConfig, open_run, partial_path, read_config
 
 # %% ../nbs/29_cli.ipynb #0449a9f6
 DEMO = dict(task="three-class", arch="small_cnn", freeze_epochs=0, epochs=24, size=128, bs=32, lr=1e-2, hidden=0)
@@ -52,6 +54,7 @@ def _train(config, out, resume=False):
     from covid_fastai.validate import train_run
     if resume and not partial_path(out).is_dir() and (out/"config.json").is_file(): return print(f"nothing to resume: {out} is complete")
     result = train_run(config, out, resume, print)
+    if result is None: return  # one of several processes, and not the first
     print(f"\n{format_metrics(result)}\n\nrun folder: {out}\nfigures: {out/'figures'}")
 
 
@@ -113,7 +116,7 @@ def _add_settings(parser):
         if f.name == "weights": continue
         if default is False: parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=helps[f.name])
         elif default is True: parser.add_argument(f"--no-{f.name}", dest=f.name, action="store_false", default=argparse.SUPPRESS, help=f"do not: {helps[f.name]}")
-        else: parser.add_argument(flag, type=_kind(f.type), default=argparse.SUPPRESS, help=f"{helps[f.name]}" + (f" ({default})" if default not in (None, "") else ""))
+        else: parser.add_argument(flag, type=_kind(f.type), default=argparse.SUPPRESS, help=f"{helps[f.name]}" + (f" ({default})" if default not in (None, "") else " (the schedule's)" if f.name in PLAN else ""))
     where = parser.add_mutually_exclusive_group()
     for flag, text in (("--weights", "file with pretrained weights"), ("--weights-dir", "folder with such files, named by network")):
         where.add_argument(flag, dest="weights", metavar=flag[2:].replace("-", "_").upper(), default=argparse.SUPPRESS, help=text)
@@ -166,6 +169,38 @@ def _add_predict(p):
     p.add_argument("--cam", type=Path, help="folder for heat maps")
     p.add_argument("--strict", action="store_true", help="end with code 1 when a film was refused")
 
+# %% ../nbs/29_cli.ipynb #47d8b938
+def _process():
+    "This process's number and how many there are, as torchrun and accelerate tell them."
+    n = int(os.environ.get("WORLD_SIZE", 1))
+    return (int(os.environ.get("RANK", 0)) if n > 1 else 0), n
+
+
+def _parse(argv):
+    "The arguments; the first process alone says what is wrong with them."
+    with ExitStack() as stack:
+        if _process()[0]:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(redirect_stdout(nowhere)), stack.enter_context(redirect_stderr(nowhere))
+        return parser().parse_args(argv)
+
+
+def _run(args):
+    "Run the verb of a command line, alone or in several processes."
+    number, n = _process()
+    if n == 1:
+        if _launched_alone(): _warn("accelerate launch has started one process for several on the CPU; use torchrun --nproc_per_node N -m covid_fastai.cli")
+        return args.run_verb(args)
+    if args.verb != "train": return 2 if number else _fail(f"{args.verb} in {n} processes; expected train; run it without torchrun", 2)
+    from covid_fastai.distributed import in_processes
+    with in_processes(): return args.run_verb(args)
+
+
+def _launched_alone(): return {"ACCELERATE_USE_CPU", "MASTER_PORT"} <= os.environ.keys()  # accelerate 1.15 sets both for more than one process
+
+
+def _warn(text): print(f"covid_fastai: WARNING: {text}", file=sys.stderr)
+
 # %% ../nbs/29_cli.ipynb #fc6b3d9e
 DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "a file grew past its limit"}
 
@@ -174,10 +209,10 @@ def main(
     argv=None,  # Arguments; those of the process by default
 ) -> int:  # Exit code: 0 done, 1 the work failed, 2 bad input
     "Run a command line."
-    args = parser().parse_args(argv)
+    args = _parse(argv)
     warnings.filterwarnings("ignore", category=FutureWarning)
     if not sys.stdout.isatty(): fastprogress.NO_BAR, fastprogress.ConsoleProgressBar.fill = True, ""  # a log file wants the rows and not the bars
-    try: return args.run_verb(args) or 0
+    try: return _run(args) or 0
     except InputError as e: return _fail(e, 2)
     except WorkError as e: return _fail(e, 1)
     except OSError as e: return _fail(f"{DISK.get(e.errno, 'the work failed')}: {e}; earlier results are as they were{_resume_hint(args)}", 1)
@@ -190,3 +225,6 @@ def _fail(text, code):
 
 
 def _resume_hint(args): return "; go on with the same command and --resume" if args.verb == "train" else ""
+
+
+if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())  # python -m covid_fastai.cli; a notebook has no file

@@ -18,7 +18,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import to_device
+from fastai.torch_core import num_distrib, rank_distrib, to_device
 from fastcore.basics import chunked
 from fasttransform import Transform
 from fastprogress.fastprogress import progress_bar
@@ -83,8 +83,11 @@ def seed_torch(
     seed: int,  # The run's seed
     *names,  # What the numbers are for: words and integers
 ):
-    "Seed torch's global numbers, from which augmentation and dropout draw."
-    torch.manual_seed(int(rng(seed, *names).integers(2**31)))
+    "Seed torch's global numbers, from which augmentation and dropout draw; each of several processes draws its own."
+    process = ("process", rank_distrib()) if num_distrib() > 1 else ()
+    number = int(rng(seed, *names, *process).integers(2**31))
+    torch.default_generator.manual_seed(number)  # torch.manual_seed formats three stack traces: more than a head's batch takes
+    if torch.cuda.is_available(): torch.cuda.manual_seed_all(number)
 
 
 def seed_epoch(
@@ -102,9 +105,11 @@ def seed_epoch(
 # %% ../nbs/17_features.ipynb #5e3b20e6
 def pooled_body(
     model: XrayNet,  # From `xray_model`
-) -> nn.Sequential:
-    "The body and the pooling of the head: films to rows of numbers."
-    return nn.Sequential(model[0], *model[1][:2])
+) -> XrayNet:
+    "The body and the pooling of the head: films to rows of numbers, float32."
+    pooled = XrayNet(model[0], model[1][:2])
+    pooled.bf16 = model.bf16
+    return pooled
 
 
 def film_features(
@@ -115,8 +120,8 @@ def film_features(
     body = pooled_body(model)
     for idxs in progress_bar(list(chunked(_order(dl), dl.bs)), leave=False):
         x, y = dl.after_batch(to_device(dl.do_batch([dl.do_item(i) for i in idxs]), dl.device))
-        with evaluation_mode(model), torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=model.bf16):
-            yield idxs, body(x.as_subclass(torch.Tensor)), y.as_subclass(torch.Tensor)
+        with evaluation_mode(model), torch.no_grad(): rows = body(x.as_subclass(torch.Tensor))
+        yield idxs, rows, y.as_subclass(torch.Tensor)
 
 
 def _order(dl):
@@ -207,11 +212,9 @@ def _one_row(learn):
     dl = learn.dls.valid
     dl.before_iter()
     batch = dl.after_batch(to_device(dl.do_batch([dl.do_item(0)]), dl.device))
-    with evaluation_mode(learn.model), torch.no_grad(), torch.autocast(dl.device.type, torch.bfloat16, enabled=learn.model.bf16): return pooled_body(learn.model)(batch[0])[0]
+    with evaluation_mode(learn.model), torch.no_grad(): return pooled_body(learn.model)(batch[0])[0]
 
 
 def _head_alone(model):
     "The network without its body and pooling; parameters keep their names."
-    alone = XrayNet(nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity(), *model[1][2:]))
-    alone.bf16 = model.bf16
-    return alone
+    return XrayNet(nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity(), *model[1][2:]))

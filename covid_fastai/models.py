@@ -91,14 +91,14 @@ class TimmBody(nn.Module):
 
 
 class XrayNet(nn.Sequential):
-    "A body and a head, one after the other; with `bf16` set, computed in bfloat16 where that is safe. Logits are float32."
+    "A body and a head, one after the other; with `bf16` set, the body computes in bfloat16 where that is safe, the head in float32."
     bf16 = False
     n_lower = 0  # How many of the body's parameters are in the lower group
     cam = ""  # The layer that Grad-CAM reads, as in `named_modules()`; empty for the body
 
     def forward(self, x):
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16): x = super().forward(x)
-        return x.float()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16): x = self[0](x)
+        return self[1](x.float())
 
 
 def create_xray_body(

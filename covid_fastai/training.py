@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RULES', 'LOG_NAMES', 'PhaseSchedule', 'EpochLog', 'StopEarly', 'phase_losses', 'is_over', 'Checkpoint',
-           'read_checkpoint', 'fit_phases', 'fit_head', 'find_lr']
+           'read_checkpoint', 'from_first', 'fit_phases', 'fit_head', 'find_lr']
 
 # %% ../nbs/18_training.ipynb #b4cb370b
 import tempfile
@@ -19,7 +19,7 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.learner import Learner
-from fastai.torch_core import no_random
+from fastai.torch_core import get_model, no_random, num_distrib, rank_distrib
 from fastcore.basics import even_mults
 from torch import nn
 
@@ -98,8 +98,9 @@ class StopEarly(Callback):
         if is_over(self.rows, self.phase): raise CancelFitException
 
     def _keep(self):
-        if self.path: write_bytes(self.path, _saved(self.model.state_dict()))
-        else: self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
+        state = get_model(self.model).state_dict()
+        if self.path: write_bytes(self.path, _saved(state))
+        else: self.best = {k: v.clone() for k, v in state.items()}
 
     def put_back(
         self,
@@ -145,7 +146,7 @@ class Checkpoint(Callback):
     ): self.path, self.rows, self.phase, self.start = path, rows, phase, start
 
     def after_epoch(self):
-        state = dict(phase=self.phase, done=self.start + self.epoch + 1, rows=self.rows, model=self.model.state_dict(), opt=_plain_state(self.opt))
+        state = dict(phase=self.phase, done=self.start + self.epoch + 1, rows=self.rows, model=get_model(self.model).state_dict(), opt=_plain_state(self.opt))
         write_bytes(self.path, _saved(state))
 
 
@@ -163,6 +164,15 @@ def read_checkpoint(
     except Exception as e: raise InputError(f"checkpoint {path} cannot be read ({str(e).splitlines()[0][:100]})", "one written by this package", "start again without --resume") from None
 
 # %% ../nbs/18_training.ipynb #12520cb9
+def from_first(
+    make,  # Called in the first process alone
+):  # What it gave, in each process
+    "What a function gives in the first of several processes, in all of them."
+    value = [None if rank_distrib() else make()]
+    if num_distrib() > 1: torch.distributed.broadcast_object_list(value)
+    return value[0]
+
+
 def fit_phases(
     learn: Learner,  # From `xray_learner`
     phases: list,  # Of `Phase`
@@ -172,8 +182,8 @@ def fit_phases(
     draws: int = 0,  # Augmentation draws on whose features a frozen phase trains; 0: new ones each epoch, without features
 ) -> pd.DataFrame:  # The log, a row an epoch
     "Train a learner phase by phase; with `resume`, from where an earlier call was interrupted."
-    folder = Path(folder) if folder else None
-    state = (read_checkpoint(folder/"checkpoints"/"last.pth") if resume and folder else None) or dict(phase=0, done=0, rows=[])
+    folder = Path(folder) if folder and not rank_distrib() else None
+    state = from_first(lambda: read_checkpoint(folder/"checkpoints"/"last.pth") if resume and folder else None) or dict(phase=0, done=0, rows=[])
     rows = list(state["rows"])
     with no_random():
         for i, phase in enumerate(phases):
@@ -197,7 +207,7 @@ def fit_head(
 
 def _as_features(learn, phase, draws, seed, i):
     draws = draws or int(getattr(learn.dls, "aug", "") == "none" and not learn.train_bn)
-    return on_features(learn, min(draws, phase.epochs), seed, i) if phase.frozen and draws else nullcontext()
+    return on_features(learn, min(draws, phase.epochs), seed, i) if phase.frozen and draws and num_distrib() < 2 else nullcontext()
 
 
 def _fit_phase(learn, i, phase, state, rows, seed, folder):

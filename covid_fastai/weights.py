@@ -62,11 +62,15 @@ def _from_url(arch):
 
 
 def _from_hf(arch, repo):
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    try: return Path(hf_hub_download(repo, "model.safetensors"))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as e: raise InputError(
-        f"no pretrained weights of {arch.name}: model.safetensors of {repo} is not in {constants.HF_HUB_CACHE} and its download failed ({str(e).split(chr(10))[0]})", "",
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    file = "model.safetensors"
+    cached = try_to_load_from_cache(repo, file)
+    if isinstance(cached, str): return Path(cached)
+    try:
+        get_hf_file_metadata(hf_hub_url(repo, file))  # asks once; hf_hub_download asks a hub that does not answer six times
+        return Path(hf_hub_download(repo, file))
+    except Exception as e: raise InputError(  # the hub's errors, and those of its HTTP library, which is another one in each version
+        f"no pretrained weights of {arch.name}: {file} of {repo} is not in {constants.HF_HUB_CACHE} and its download failed ({str(e).split(chr(10))[0]})", "",
         f"download it where there is a network, {WAYS}") from None
 
 # %% ../nbs/13_weights.ipynb #9e4995ba
@@ -105,10 +109,10 @@ def load_weights(
     path: str | Path,  # Weights file
 ):
     "Fill a network's body from a file that names layers as its authors do."
-    arch, state = get_arch(arch), read_state(path)
+    arch, state, known = get_arch(arch), read_state(path), whole.state_dict()
     wanted = _body_tensors(arch, whole)
     wrong = _differences(wanted, state)
-    if wrong: raise InputError(_mismatch(Path(path).name, arch, wrong, [k for k in state if k not in wanted]), "", _what_fits(state))
+    if wrong: raise InputError(_mismatch(Path(path).name, arch, {**wrong, "unknown": [k for k in state if k not in known]}), "", _what_fits(state))
     with torch.no_grad():
         for k, t in wanted.items():
             if k in state: t.copy_(state[k])
@@ -121,15 +125,17 @@ def _body_tensors(arch, whole):
 
 
 def _differences(wanted, state):
-    "What a file lacks, and what it has in another shape."
+    "What a file lacks, has in another shape, or has beyond a network among the network's own layers."
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     shapes = [f"{k} is {tuple(state[k].shape)} and not {tuple(t.shape)}" for k, t in wanted.items() if k in state and state[k].shape != t.shape]
-    return {what: keys for what, keys in {"missing": missing, "of another shape": shapes}.items() if keys}
+    stages = {k.split(".")[0] for k in wanted} - {"head"}  # timm's head may hold the last norm of the body beside the classifier
+    beyond = [k for k in state if k not in wanted and k.endswith(".weight") and k.split(".")[0] in stages]
+    return {what: keys for what, keys in {"missing": missing, "of another shape": shapes, "unknown": beyond}.items() if keys}
 
 
-def _mismatch(file, arch, wrong, unknown):
+def _mismatch(file, arch, wrong):
     def some(what, keys): return f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
-    return f"weights {file} do not fit {arch.name}: " + ", ".join(some(what, keys) for what, keys in {**wrong, **({"unknown": unknown} if unknown else {})}.items())
+    return f"weights {file} do not fit {arch.name}: " + ", ".join(some(what, keys) for what, keys in wrong.items() if keys)
 
 
 def _what_fits(state):

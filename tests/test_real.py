@@ -32,3 +32,18 @@ def test_train_evaluate_explain_predict(real_data, real_weights, tmp_path):
     call("explain", out, "--top", 6)
     assert (out/"figures"/"top_losses.png").stat().st_size > 10_000 and len(read_table(out/"top_losses.csv")) == 6
     assert "14 of 18 films predicted" in call("predict", "--bundle", out, real_data/"raw", "--out", tmp_path/"raw.csv")
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_features_of_a_few_draws_train_a_head_as_well(real_data, real_weights, tmp_path):
+    "Twelve frozen epochs that draw anew each time, and the same on features of three draws: the test AUC of one lies in the interval of the other."
+    def auc(name, *flags):
+        call("train", "--manifest", real_data/"cxr"/"manifest.csv", "--arch", "mobilenet_v2", "--weights-dir", real_weights, "--schedule", "constant",
+            "--freeze-epochs", 12, "--epochs", 0, "--size", 128, *flags, "--out", tmp_path/name)
+        assert read_table(tmp_path/name/"log.csv")["phase"].eq("frozen").sum() == 12
+        return json.loads((tmp_path/name/"metrics.json").read_text())["metrics"]["macro_auc"]
+
+    ordinary, features = auc("ordinary"), auc("features", "--draws", 3)
+    assert ordinary["low"] < features["value"] < ordinary["high"] and features["low"] < ordinary["value"] < features["high"], (ordinary, features)
+    assert ordinary["low"] > 0.7, ordinary

@@ -1,12 +1,17 @@
 "Pretrained weights that are downloaded: whole under their name, or one clear line and no file. The server runs in the test."
 import contextlib
 import hashlib
+import os
+import subprocess
+import sys
 import threading
+from collections import Counter
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from covid_fastai.core import InputError
 from covid_fastai.archs import ARCHS
@@ -37,6 +42,8 @@ def server(answer):
         def do_GET(self):
             asked.append(self.path)
             answer(self)
+
+        do_HEAD = do_GET
 
         def log_message(self, *args): pass
 
@@ -125,3 +132,90 @@ def test_a_folder_that_cannot_be_made(hub, content):
         arch = arch_at(url, content)
         with pytest.raises(InputError, match="no pretrained weights of squeezenet1_1"): find_weights(arch)
         assert asked == []
+
+
+# A Hugging Face hub: huggingface_hub reads its address and its folder when it is imported, so whoever looks there does so in a process of its own.
+
+LOOK = """
+import sys
+from dataclasses import replace
+from covid_fastai.archs import ARCHS
+from covid_fastai.core import InputError
+from covid_fastai.weights import find_weights
+for repo in sys.argv[1:]:
+    try: print(find_weights(replace(ARCHS["squeezenet1_1"], weights=f"hf-hub:{repo}")))
+    except InputError as e: print("refused:", e)
+"""
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    "Bytes of a safetensors file."
+    return save({k: v.contiguous() for k, v in ARCHS["squeezenet1_1"].build().state_dict().items()})
+
+
+def as_hub(data, end=None):
+    "An answer as the hub gives it: what a file is, or the file from the byte where it is asked for; it hangs up at byte `end`."
+    def answer(handler):
+        start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        handler.send_response(206 if start else 200)
+        headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": "0123456789abcdef" * 2 + "01234567", "Content-Length": len(data) - start}
+        if start: headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        for name, value in headers.items(): handler.send_header(name, str(value))
+        handler.end_headers()
+        if handler.command == "GET": handler.wfile.write(data[start:end])
+        handler.close_connection = True
+    return answer
+
+
+def look(url, home, *repos):
+    "What a new process says when it looks for the weights in some repositories of the hub at `url`: a line each; `home` is where it keeps them."
+    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
+    env |= dict(HF_ENDPOINT=url, HF_HOME=str(home), HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1", no_proxy="127.0.0.1")
+    done = subprocess.run([sys.executable, "-c", LOOK, *repos], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(repos), done.stdout
+    return lines
+
+
+def check_refusal(line, repo, home):
+    "That a line says what it must."
+    for part in ("refused: ", "squeezenet1_1", "model.safetensors", repo, str(home), "--weights FILE", "--weights-dir DIR", "--random-weights"): assert part in line
+
+
+def test_a_good_file_of_a_hub_is_found_again_without_it(tmp_path, tensors):
+    with server(as_hub(tensors)) as (url, asked): path, = look(url, tmp_path, "me/tiny")
+    assert asked and set(asked) == {"/me/tiny/resolve/main/model.safetensors"}
+    assert path.startswith(str(tmp_path)) and path.endswith("model.safetensors")
+    with open(path, "rb") as f: assert f.read() == tensors
+    assert create_xray_body("squeezenet1_1", path)[1].weight.equal(load(tensors)["features.0.weight"])
+    again, other = look(url, tmp_path, "me/tiny", "me/other")  # nobody answers there now
+    assert again == path
+    check_refusal(other, "me/other", tmp_path)
+    assert "refused" in other.removeprefix("refused: ")
+
+
+BROKEN = {
+    "me/missing": lambda data: lambda handler: handler.send_error(404),
+    "me/failing": lambda data: lambda handler: handler.send_error(503),
+    "me/cut-off": lambda data: as_hub(data, len(data) // 2),
+    "me/no-http": lambda data: lambda handler: handler.wfile.write(b"no HTTP\r\n\r\n"),
+    "me/no-hub": lambda data: send(b"a page"),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory, tensors):
+    "What is said of each broken repository, how often each was asked, and the folder."
+    home, answers = tmp_path_factory.mktemp("hub"), {repo: answer(tensors) for repo, answer in BROKEN.items()}
+    with server(lambda handler: answers[handler.path[1:].split("/resolve/")[0]](handler)) as (url, asked): lines = look(url, home, *BROKEN)
+    return dict(zip(BROKEN, lines)), Counter(path[1:].split("/resolve/")[0] for path in asked), home
+
+
+@pytest.mark.parametrize("repo", BROKEN)
+def test_a_failed_download_from_a_hub_is_one_line(broken, repo):
+    lines, asked, home = broken
+    check_refusal(lines[repo], repo, home)
+    assert list(home.rglob("model.safetensors")) == []
+    assert 1 <= asked[repo] <= (10 if repo == "me/cut-off" else 2)  # only a file that has begun is asked for again

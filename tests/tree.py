@@ -17,9 +17,9 @@ NOT_EVERYWHERE = ("real", "notest")  # cells that do not run on every machine ar
 
 
 def order(root: Path) -> dict:
-    "Module name -> place in the order of imports, from the numbers of the notebooks; `all` is last."
+    "Module name -> place in the order of imports, from the numbers of the notebooks; `all` and `__main__` are last."
     names = [re.fullmatch(r"(\d+)_(\w+)\.ipynb", p.name) for p in sorted((root/"nbs").glob("*.ipynb"))]
-    return {m[2]: int(m[1]) for m in names if m} | {"all": 1000}
+    return {m[2]: int(m[1]) for m in names if m} | {"all": 1000, "__main__": 1001}
 
 
 def modules(root: Path) -> dict:
