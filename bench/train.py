@@ -109,7 +109,7 @@ def shown(row, found):
     peer, ours = np.array(found[row.peer]) * row.times, np.sum([found[c] for c in row.ours], axis=0)
     ratio, each = median(peer) / median(ours), peer / ours
     def text(seconds): return f"{row.films / median(seconds):.1f} films/s" if row.films else f"{median(seconds):.1f} s"
-    return {"this package / beside": row.what, "this package": text(ours), "beside": text(peer), "ratio": f"{ratio:.2f}", "range": f"{min(each):.2f} to {max(each):.2f}",
+    return {"this package / beside": f"{row.what:<64}", "this package": text(ours), "beside": text(peer), "ratio": f"{ratio:.2f}", "range": f"{min(each):.2f} to {max(each):.2f}",
         "at least": f"{row.asked:.2f}" if row.asked else "", "met": ("yes" if ratio >= row.asked else "no") if row.asked else ""}
 
 
