@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'OPTIMISERS', 'class_weights', 'choose_precision', 'keep_freed_memory', 'check_compiler',
-           'adam_in_one_pass', 'fused_adam', 'FixedNorm', 'xray_learner']
+           'adam_in_one_pass', 'FreshGradients', 'fused_adam', 'FixedNorm', 'xray_learner']
 
 # %% ../nbs/15_learner.ipynb #39caa14d
 import ctypes
@@ -95,6 +95,13 @@ def adam_in_one_pass(
     return dict(grad_avg=grad_avg, sqr_avg=sqr_avg, step=step)
 
 
+class FreshGradients(Optimizer):
+    "An optimiser that drops gradients where fastai's fills them with zeros, to which the next ones are then added."
+
+    def zero_grad(self):
+        for p, *_ in self.all_params(with_grad=True): p.grad = None
+
+
 def fused_adam(
     params,  # Parameters, or lists of them
     lr: float,  # Rate
@@ -104,7 +111,7 @@ def fused_adam(
     wd: float = 0.01,  # Decoupled weight decay
 ) -> Optimizer:
     "fastai's `Adam`, with its defaults and its numbers, in one pass over each parameter in place of seven."
-    return Optimizer(params, [adam_in_one_pass], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+    return FreshGradients(params, [adam_in_one_pass], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
 
 OPTIMISERS = {
