@@ -82,7 +82,7 @@ def chosen(rows, only):
 def run_one(c, args, amount, folder, workers):
     "The number of a contender, measured in a process of its own; nan when it fails, after its error."
     films = "all" if c.device == "cuda" else "frozen" if c.who in ("frozen_plain", "frozen_ours", "forward", "keras") else "full"
-    job = json.dumps(dict(contender=asdict(c), films=f"{folder}/{films}.csv", amount=asdict(amount), workers=workers, size=SIZE, bs=SOARES.bs, lr=SOARES.lr))
+    job = json.dumps(dict(contender=asdict(c), films=f"{folder}/{films}.csv", amount=asdict(amount), workers=workers, size=SIZE, bs=BS, lr=SOARES.lr))
     python, script = (args.keras, "keras_peer.py") if c.who == "keras" else (sys.executable, "train_contenders.py")
     done = subprocess.run([python, str(Path(__file__).with_name(script)), job], capture_output=True, text=True, env={**os.environ, CACHE_VARIABLE: f"{folder}/cache"})
     if done.returncode: print(f"{c} failed:\n{done.stderr[-3000:]}", file=sys.stderr)
@@ -115,7 +115,7 @@ def shown(row, found):
 
 def parts(found, amount, share):
     "Lines about single contenders."
-    n, e = amount.frozen // SOARES.bs * SOARES.bs, amount.epochs
+    n, e = amount.frozen // BS * BS, amount.epochs
     for c, v in found.items():
         one = found.get(replace(c, who="frozen_ours", aug="none"))
         if c.who == "decode": yield f"decoding, once a film: {median(v) / amount.films * 1000:.1f} ms"
@@ -140,17 +140,17 @@ def some(films, split, n):
 
 
 def write_films(films, amount, folder):
-    "The films that all contenders see; how many validation films the frozen protocol has for each training film."
-    n, few = films["split"].value_counts(), some(films, "valid", 9)  # few: where validation is not measured
-    frozen = some(films, "train", amount.frozen), some(films, "valid", round(amount.frozen * n["valid"] / n["train"]))
-    sets = dict(full=(some(films, "train", amount.films), few), frozen=frozen, all=(some(films, "train", n["train"]), few))
-    for name, rows in sets.items(): pd.concat(rows).to_csv(folder/f"{name}.csv", index=False)
-    return len(frozen[1]) / len(frozen[0])
+    "The films that all contenders see; how many validation films there are for each training film."
+    n = films["split"].value_counts()
+    share = n["valid"] / n["train"]
+    for name, k in dict(full=amount.films, frozen=amount.frozen, all=n["train"]).items():
+        pd.concat([some(films, "train", k), some(films, "valid", round(k * share))]).to_csv(folder/f"{name}.csv", index=False)
+    return share
 
 
 NOTES = """Ratio: peer's median seconds over ours; the range is that of single repetitions. "1 epoch x N" is one measured epoch with its validation, times N: extrapolated; this package ran all N.
-A full epoch is its training part alone, after {warm} batches of another, films in the cache. This package holds the body's batch norm there, as it does with pretrained weights; plain fastai trains it, its default,
-also in a frozen body. {films} training films, batches of 32, in a full epoch; {frozen} and their share of validation films, batches of 15, Adam at 0.001, in the frozen protocol (soares2020).
+A full epoch is training and validation, after {warm} batches of another, films in the cache; films/s counts training films. This package holds the body's batch norm there, as it does with pretrained weights; plain
+fastai trains it, its default, also in a frozen body. {films} training films in a full epoch, {frozen} in the frozen protocol (soares2020: Adam at 0.001), with their share of validation films; batches of 32.
 Whether results agree with those of ordinary training is measured by bench/agreement.py."""
 
 
