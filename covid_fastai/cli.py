@@ -189,7 +189,7 @@ def _run(args):
     "Run the verb of a command line, alone or in several processes."
     number, n = _process()
     if n == 1:
-        if _launched_alone(): _warn("accelerate launch has started one process for several on the CPU; use torchrun --nproc_per_node N -m covid_fastai.cli")
+        if _launched_alone(): _warn("accelerate launch has started one process for several on the CPU; use torchrun --nproc_per_node N -m covid_fastai")
         return args.run_verb(args)
     if args.verb != "train": return 2 if number else _fail(f"{args.verb} in {n} processes; expected train; run it without torchrun", 2)
     from covid_fastai.distributed import in_processes
@@ -225,6 +225,3 @@ def _fail(text, code):
 
 
 def _resume_hint(args): return "; go on with the same command and --resume" if args.verb == "train" else ""
-
-
-if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())  # python -m covid_fastai.cli; a notebook has no file

@@ -251,7 +251,7 @@ def _lower_parameters(arch, whole):
     "How many of the body's parameters come before its upper half."
     ids = {id(p) for p in arch.body(whole).parameters()}
     names = [name for name, p in whole.named_parameters() if id(p) in ids]
-    return next((i for i, name in enumerate(names) if f"{name}.".startswith(f"{arch.upper}.")), 0) if arch.upper else len(names) // 2
+    return [f"{name}.".startswith(f"{arch.upper}.") for name in names].index(True) if arch.upper else len(names) // 2
 
 
 def xray_splitter(

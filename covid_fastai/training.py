@@ -94,7 +94,7 @@ class StopEarly(Callback):
 
     def after_epoch(self):
         losses = phase_losses(self.rows, self.phase)
-        if losses[-1] == min(losses) and losses.index(losses[-1]) == len(losses) - 1: self._keep()
+        if losses.index(min(losses)) == len(losses) - 1: self._keep()
         if is_over(self.rows, self.phase): raise CancelFitException
 
     def _keep(self):

@@ -13,7 +13,7 @@ from covid_fastai.training import read_checkpoint
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torchrun needs a POSIX system here")
 BIN = Path(sys.executable).parent
-TORCHRUN = [str(BIN/"torchrun"), "--nproc_per_node", "2", "-m", "covid_fastai.cli"]
+TORCHRUN = [str(BIN/"torchrun"), "--nproc_per_node", "2", "-m", "covid_fastai"]
 ENV = os.environ | dict(CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1")
 
 
@@ -106,5 +106,5 @@ def test_a_mistake_is_told_once(train, tmp_path):
 
 
 def test_accelerate_that_starts_one_process_is_noticed(tmp_path):
-    done = call(BIN/"accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "covid_fastai.cli", "evaluate", tmp_path/"none")
+    done = call(BIN/"accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "covid_fastai", "evaluate", tmp_path/"none")
     assert len(ours(done)) == 2 and "use torchrun --nproc_per_node N" in ours(done)[0] and "no predictions at" in ours(done)[1], done.stderr
