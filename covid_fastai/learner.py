@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'OPTIMISERS', 'class_weights', 'choose_precision', 'keep_freed_memory', 'check_compiler',
-           'adam_in_one_pass', 'FreshGradients', 'fused_adam', 'FixedNorm', 'xray_learner']
+           'adam_in_one_pass', 'FreshGradients', 'fused_adam', 'FixedNorm', 'FastProducts', 'xray_learner']
 
 # %% ../nbs/15_learner.ipynb #39caa14d
 import ctypes
@@ -131,6 +131,16 @@ class FixedNorm(Callback):
             if isinstance(m, nn.BatchNorm2d): m.eval()
 
 
+class FastProducts(Callback):
+    "While it trains, products of float32 matrices may take torch's faster way: oneDNN's on a CPU, through bfloat16 where the processor does that."
+
+    def before_fit(self):
+        self.was = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+
+    def after_fit(self): torch.set_float32_matmul_precision(self.was)
+
+
 @delegates(Learner.__init__, but=["splitter", "loss_func", "default_cbs", "opt_func"])
 def xray_learner(
     dls,  # From `xray_dls`
@@ -156,6 +166,7 @@ def xray_learner(
     learn = Learner(dls, model, CrossEntropyLossFlat(weight=weight), OPTIMISERS[one_of(opt, OPTIMISERS, "optimiser")], splitter=xray_splitter,
         train_bn=file is None if train_bn is None else train_bn, **{"metrics": [accuracy, BalancedAccuracy(), auc], **kwargs})
     learn.pretrained = file is not None
+    if precision == "bf16": learn.add_cb(FastProducts())
     if not learn.train_bn: learn.add_cb(FixedNorm())
     if precision == "fp16": learn.to_fp16()
     learn.spec = dict(
