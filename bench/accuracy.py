@@ -16,7 +16,8 @@ from fastai.vision.all import CrossEntropyLossFlat, ImageDataLoaders, Learner, N
 
 from covid_fastai.core import DISCLAIMER, get_task
 from covid_fastai.manifest import read_manifest
-from covid_fastai.metrics import compare, evaluate
+from covid_fastai.metrics import evaluate
+from covid_fastai.paired import compare
 from covid_fastai.runs import RunConfig, open_run
 from covid_fastai.tables import table_of
 from covid_fastai.validate import train_run

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from covid_fastai.core import DISCLAIMER
-from covid_fastai.metrics import compare
+from covid_fastai.paired import compare
 from covid_fastai.runs import open_run
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")

@@ -6,8 +6,14 @@ from covid_fastai.radiograph import *
 from covid_fastai.manifest import *
 from covid_fastai.splits import *
 from covid_fastai.tables import *
+from covid_fastai.scores import *
+from covid_fastai.intervals import *
 from covid_fastai.metrics import *
+from covid_fastai.paired import *
+from covid_fastai.subgroups import *
+from covid_fastai.decisions import *
 from covid_fastai.figures import *
+from covid_fastai.curves import *
 from covid_fastai.cache import *
 from covid_fastai.blocks import *
 from covid_fastai.archs import *
@@ -21,5 +27,6 @@ from covid_fastai.distributed import *
 from covid_fastai.bundle import *
 from covid_fastai.runs import *
 from covid_fastai.validate import *
+from covid_fastai.crossval import *
 from covid_fastai.interpret import *
 from covid_fastai.predict import *

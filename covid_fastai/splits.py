@@ -6,7 +6,7 @@
 __all__ = ['THUMB', 'BAR_FROM', 'CROP', 'HASH_BITS', 'BLOCK', 'SIGMA', 'FLOOR', 'SMOOTH', 'LEVELS', 'MIN_OVERLAP', 'DONE', 'STEP',
            'LINKS', 'DEALS', 'thumbnails', 'hash_candidates', 'local_contrast', 'overlay', 'similar_pairs',
            'near_duplicates', 'add_groups', 'leaks', 'check_splits', 'hold_out', 'k_folds', 'leave_one_out',
-           'with_splits']
+           'split_rest', 'with_splits']
 
 # %% ../nbs/06_splits.ipynb #235aeb14
 from concurrent.futures import ThreadPoolExecutor
@@ -307,13 +307,24 @@ def k_folds(
 def leave_one_out(
     df: pd.DataFrame,  # A manifest with `group`
     by: str = "source",  # Column whose values are left out in turn: source or host
+    strict: bool = True,  # Refuse groups with films in several folds; otherwise their films must be kept from training
 ) -> pd.DataFrame:  # The same rows with a column `fold`: the number of the value, in alphabetical order
     "One fold per source, so that each source is judged by a model that never saw it; a source may lack a class."
     value = _column(df, by, f"fill it, or choose another column than {by}")
     if value.nunique() < 2: raise InputError(f"{by} has one value ({value.iloc[0]})", "two or more", "a single source cannot be left out")
     out = df.assign(fold=pd.factorize(value, sort=True)[0])
-    _check_leaks(out, "fold", f"leave these films out, or correct their {by}")
+    if strict: _check_leaks(out, "fold", f"leave these films out, or correct their {by}")
     return out
+
+
+def split_rest(
+    df: pd.DataFrame,  # A manifest with `group`, without the films that are left out
+    shares: dict,  # Name of a part -> its share of each class's films; together 1
+    seed: int = 0,  # Another seed, another split
+) -> pd.DataFrame:  # The same rows with a column `split`
+    "Divide the groups of a fold's other films, with each class in the asked proportions."
+    part = _deal(df, list(shares.values()), seed, "split_rest")
+    return df.assign(split=np.array(list(shares), dtype=object)[part])
 
 
 def _deal(df, shares, seed, name):

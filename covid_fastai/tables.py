@@ -78,6 +78,17 @@ def _check_unique(df):
     if len(twice): raise InputError(f"{len(twice)} rows repeat a film, first {twice['filename'].iloc[0]}", f"one row for each {' and '.join(key)}", "remove the copies")
 
 
+def _check_folds(df):
+    "A patient who is judged in two folds was trained on in one of them. Collections that are left out in turn may share patients; repeats deal anew."
+    if "fold" not in df or "collection" in df or "patient_id" not in df: return
+    rows = df[(df["split"] == "test") & (_text(df["patient_id"]) != "")]
+    deal = rows["fold"].astype(str).str.extract(r"^(repeat-\d+)/", expand=False).fillna("")
+    folds = rows["fold"].astype(str).groupby([deal, _text(rows["patient_id"])]).unique()
+    several = folds[folds.map(len) > 1]
+    if len(several): raise InputError(f"{len(several)} patients are among the test films of several folds, first {several.index[0][1]} (folds {', '.join(several.iloc[0][:3])})",
+                                      "each patient in one fold", "make the folds by patient")
+
+
 def check_predictions(
     df: pd.DataFrame,  # A predictions table; text as read from a CSV is fine
     task: str | Task,  # A task or its name
@@ -87,7 +98,7 @@ def check_predictions(
     _check_columns(df, task)
     out = _filled(df, task)
     for status in out["status"].unique(): one_of(status, ("ok", "refused"), "status")
-    _check_unique(out)
+    _check_unique(out), _check_folds(out)
     rows = out["status"] == "ok"
     p = out.loc[rows, task.p_columns].to_numpy()
     _check_probabilities(out[rows], p, task.p_columns)

@@ -47,3 +47,23 @@ def test_features_of_a_few_draws_train_a_head_as_well(real_data, real_weights, t
     ordinary, features = auc("ordinary"), auc("features", "--draws", 3)
     assert ordinary["low"] < features["value"] < ordinary["high"] and features["low"] < ordinary["value"] < features["high"], (ordinary, features)
     assert ordinary["low"] > 0.7, ordinary
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("flags, fits, refused", [
+    (("--folds", "5"), 5, ""),
+    (("--by", "source"), 2, "without source cohen fewer than 3 patients of class covid are left"),
+    (("--by", "host", "--only", "source=cohen", "--task", "covid-noncovid"), 7, ""),
+], ids=["patient", "source", "host"])
+def test_cross_validation(real_data, real_weights, tmp_path, flags, fits, refused):
+    "Folds by patient, by source where classes remain, and by host within the one collection that has both classes in several hosts."
+    printed = call("crossval", "--manifest", real_data/"cxr"/"manifest.csv", "--arch", "mobilenet_v2", "--weights-dir", real_weights, "--schedule", "constant",
+        "--freeze-epochs", 6, "--epochs", 0, "--draws", 1, "--size", 128, *flags, "--out", tmp_path/"cv")
+    result = json.loads((tmp_path/"cv"/"metrics.json").read_text())
+    assert len(result["fits"]) >= fits and refused in printed
+    preds = read_table(tmp_path/"cv"/"predictions.csv")
+    test = preds[preds["split"] == "test"]
+    assert not test["filename"].duplicated().any() and result["n"] == len(test)
+    if "--by" in flags: assert {g["collection"] for g in result["gaps"]} and "never saw" in printed
+    else: assert len(test) == 1096 and result["metrics"]["macro_auc"]["low"] > 0.7, result["metrics"]["macro_auc"]

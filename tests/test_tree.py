@@ -69,7 +69,8 @@ def test_downhill_and_late_imports_pass(made_up):
 def test_everything_imported_is_required():
     settings = ConfigParser()
     settings.read(ROOT/"settings.ini")
-    required = {re.split(r"[<>=!\[]", r)[0].lower() for r in settings["DEFAULT"]["requirements"].split()}
+    meta = settings["DEFAULT"]
+    required = {re.split(r"[<>=!\[]", r)[0].lower() for name in meta if name == "requirements" or name.startswith("extras_") for r in meta[name].split()}
     homes = packages_distributions()
     nothing_in([f"{name} is imported; no requirement brings it" for name in sorted(tree.foreign_imports(ROOT))
         if not required & {d.lower() for d in homes.get(name, ())}])

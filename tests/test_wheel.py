@@ -57,4 +57,4 @@ def test_it_imports_where_no_source_tree_is(installed, tmp_path):
 def test_its_command_answers(installed, tmp_path):
     target, env = installed
     out = run(sys.executable, target/"bin"/"covid_fastai", "--help", cwd=tmp_path, env=env)
-    for verb in ("demo", "manifest", "train", "evaluate", "explain", "predict"): assert verb in out
+    for verb in ("demo", "manifest", "train", "crossval", "evaluate", "explain", "predict"): assert verb in out
