@@ -85,7 +85,8 @@ def _candidates(choose):
 
 def _evaluate_verb(args):
     "Metrics with intervals of a run or of any predictions table; compares it with others."
-    from covid_fastai.metrics import compare, evaluate, format_metrics
+    from covid_fastai.metrics import evaluate, format_metrics
+    from covid_fastai.paired import compare
     preds, task = _predictions(args.path, args.task)
     tables = {str(args.path): preds} | {str(p): _predictions(p, task)[0] for p in args.against}
     tables = {name: _decided(df, task, args) for name, df in tables.items()}
@@ -114,14 +115,14 @@ def _decided(df, task, args):
 
 
 def _print_models(tables, task, split):
-    from covid_fastai.metrics import compare_models
+    from covid_fastai.paired import compare_models
     models, pairs = compare_models(tables, task, split)
     print(models.round(3).to_string(index=False), "", "pairs, with Holm's correction", pairs.round(3).to_string(index=False), "Models that cannot be told apart share their ranks.", DISCLAIMER, sep="\n")
 
 
 def _print_subgroups(df, task, args):
     from covid_fastai.manifest import read_manifest
-    from covid_fastai.metrics import headline
+    from covid_fastai.paired import headline
     from covid_fastai.subgroups import subgroups
     table = subgroups(df, task, read_manifest(args.manifest, root=args.root) if args.manifest else None, args.by, ("accuracy", headline(task)), args.split)
     print(f"\n{table.round(3).to_string(index=False)}\nsmall: fewer than 20 patients")

@@ -25,8 +25,8 @@ from .curves import plot_roc
 from .figures import plot_confusion, plot_training, save_figure
 from .intervals import bootstrap, percentile_score
 from .manifest import only_rows, read_manifest
-from .metrics import evaluate, format_metrics, headline
-from .paired import draws_p
+from .metrics import evaluate, format_metrics
+from .paired import draws_p, headline
 from .runs import RunConfig, open_run, staged_run
 from .splits import add_groups, k_folds, leave_one_out, split_rest
 from .scores import Scorer, scored_classes
