@@ -90,8 +90,9 @@ def matrix_draws(
     "Confusion matrices that may have given the one that was seen."
     gen, k = rng(seed, "matrix_draws"), confusions.shape[1]
     rows = [_row_draws(confusions[:, i], i, n_draws, gen) for i in range(k)]
-    patients = (confusions.sum(2) > 0).sum(0)
-    return np.stack(rows, 1) * (gen.dirichlet(patients[patients > 0], n_draws) @ np.eye(k)[patients > 0])[:, :, None]
+    films = confusions.sum((0, 2))
+    share, there = films / films.sum() * (confusions.sum((1, 2)) > 0).sum(), films > 0
+    return np.stack(rows, 1) * (gen.dirichlet(share[there], n_draws) @ np.eye(k)[there])[:, :, None]
 
 
 def _row_draws(counts, right, n_draws, gen):

@@ -132,7 +132,7 @@ def few_patients(
 ) -> dict:  # Class -> patients, where they are fewer than `FEW`
     "Classes of few patients, with their number."
     n = {c: len(np.unique(films.unit[films.target == c])) for c in films.task.classes}
-    return {c: k for c, k in n.items() if k < FEW}
+    return {c: k for c, k in n.items() if 0 < k < FEW}
 
 # %% ../nbs/10_metrics.ipynb #5a033c3f
 COLUMNS = ("metric", "a", "b", "value", "low", "high", "p", "n", "method")
