@@ -45,7 +45,7 @@ def test_it_holds_the_package_and_nothing_else(wheel):
     assert {n for n in names if n.startswith("covid_fastai/")} == {f"covid_fastai/{p.name}" for p in (ROOT/"covid_fastai").glob("*.py")}
     assert f"{info}/licenses/LICENSE" in names
     assert (metadata["License-Expression"], metadata["Requires-Python"]) == ("Apache-2.0", ">=3.11")
-    assert metadata.get_payload().strip() == (ROOT/"README.md").read_text(encoding="utf-8").strip()
+    assert metadata.get_payload(decode=True).decode("utf-8").strip() == (ROOT/"README.md").read_text(encoding="utf-8").strip()
 
 
 def test_it_imports_where_no_source_tree_is(installed, tmp_path):
