@@ -96,6 +96,14 @@ def _evaluate_verb(args):
     print(format_metrics(result))
     if args.by: _print_subgroups(tables[str(args.path)], task, args)
     if args.out: write_json(args.out, result)
+    if args.figures: _draw(tables, task, result, args.figures)
+
+
+def _draw(tables, task, result, folder):
+    from covid_fastai.curves import judgement_figures
+    from covid_fastai.figures import save_figure
+    if len(tables) > 1: raise InputError("--figures with --against", "one table to draw")
+    for name, fig in judgement_figures(*tables.values(), task, result).items(): print(f"wrote {save_figure(fig, folder/f'{name}.png')}")
 
 
 def _decided(df, task, args):
@@ -249,6 +257,7 @@ def _add_evaluate(p):
     p.add_argument("--manifest", type=Path, help="of these films, for --by")
     p.add_argument("--root", type=Path, help="where the manifest's films are")
     p.add_argument("--out", type=Path, help="JSON to write the result to")
+    p.add_argument("--figures", type=Path, help="folder for ROC, precision-recall, reliability and other figures")
 
 
 def _add_predict(p):

@@ -21,8 +21,8 @@ import pandas as pd
 from fastprogress.fastprogress import progress_bar
 
 from .core import InputError, Task, WorkError, get_task, one_of, read_json, read_table, write_csv, write_json
-from .curves import plot_roc
-from .figures import plot_confusion, plot_training, save_figure
+from .curves import judgement_figures, plot_forest
+from .figures import plot_training, save_figure
 from .intervals import Score, bootstrap, percentile_score
 from .manifest import only_rows, read_manifest
 from .metrics import evaluate, format_metrics
@@ -277,7 +277,9 @@ def _write_study(folder, fits, refused, config, study, chosen):
     if study.by != "patient": result["gaps"] = source_gaps(preds, task).to_dict("records")
     write_csv(folder/"predictions.csv", preds)
     write_json(folder/"metrics.json", result)
-    for name, fig in (("training", plot_training([open_run(f.out).log for f in fits])), ("confusion", plot_confusion(result)), ("roc", plot_roc(preds, task, result=result))): save_figure(fig, folder/"figures"/f"{name}.png")
+    logs, table = [open_run(f.out).log for f in fits], pd.DataFrame([dict(fit=name, **m) for name, m in by_fit.items()])
+    forests = {f"fits_{metric}": plot_forest(rows, "fit", metric.replace("_", " "), f"{task.name}, fits by {study.by}") for metric, rows in table.groupby("metric")}
+    for name, fig in {"training": plot_training(logs), **judgement_figures(preds, task, result), **forests}.items(): save_figure(fig, folder/"figures"/f"{name}.png")
     return result
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GRID', 'curve_band', 'plot_roc', 'plot_precision_recall', 'reliability', 'plot_reliability', 'plot_decision_curve',
-           'plot_risk_coverage', 'plot_forest']
+           'plot_risk_coverage', 'plot_forest', 'judgement_figures']
 
 # %% ../nbs/15_curves.ipynb #e0be95e5
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from .core import DISCLAIMER, InputError, Task, get_task
 from .decisions import net_benefit, risk_coverage
-from .figures import CLASS_COLORS, DASHES, MARKERS, PALETTE, n_title, new_figure, style
+from .figures import CLASS_COLORS, DASHES, MARKERS, PALETTE, n_title, new_figure, plot_confusion, style
 from .intervals import LEVEL, bootstrap, proportion_score
 from .metrics import evaluate, precision_recall_points, roc_points
 from .scores import scored_classes, unit_sums
@@ -224,3 +224,15 @@ def plot_forest(
         ax.set(xlabel=xlabel, ylim=(-0.6, len(df) - 0.4))
         ax.grid(axis="y", visible=False)
     return fig
+
+# %% ../nbs/15_curves.ipynb #368eca2b
+def judgement_figures(
+    preds: pd.DataFrame,  # A predictions table
+    task: str | Task,  # A task or its name
+    result: dict,  # The result of `evaluate` on the same rows
+) -> dict:  # Name -> figure
+    "Every figure of one judgement."
+    split = result["split"]
+    draw = dict(roc=plot_roc, precision_recall=plot_precision_recall)
+    return {"confusion": plot_confusion(result)} | {name: f(preds, task, split, result) for name, f in draw.items()} | {
+        "reliability": plot_reliability(preds, task, split), "decision_curve": plot_decision_curve(preds, task, split), "risk_coverage": plot_risk_coverage(preds, task, split)}

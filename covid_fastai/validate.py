@@ -21,8 +21,8 @@ from .blocks import augmentation, xray_dls
 from .bundle import save_bundle
 from .core import SPLITS, InputError, get_task, read_table, write_csv, write_json
 from .distributed import shared_training
-from .curves import plot_roc
-from .figures import plot_confusion, plot_training, save_figure
+from .curves import judgement_figures
+from .figures import plot_training, save_figure
 from .learner import choose_precision, xray_learner
 from .manifest import check_manifest, only_rows, read_manifest
 from .metrics import evaluate
@@ -126,7 +126,7 @@ def _write_end(folder, learn, films, log, preds):
     write_csv(folder/"log.csv", log)
     write_csv(folder/"predictions.csv", preds)
     write_json(folder/"metrics.json", result)
-    for name, fig in (("training", plot_training(log)), ("confusion", plot_confusion(result)), ("roc", plot_roc(preds, task, result=result))):
+    for name, fig in {"training": plot_training(log), **judgement_figures(preds, task, result)}.items():
         save_figure(fig, folder/"figures"/f"{name}.png")
     save_bundle(learn.model, learn.spec, folder/"bundle", training=_training_facts(films), metrics={k: result[k] for k in ("split", "n", "n_patients", "metrics")})
     return result
