@@ -216,3 +216,33 @@ def test_awkward_originals(call, run_dir, real_data, tmp_path):
     assert code == 0 and len(preds) == len(list((real_data/"raw").iterdir()))
     assert refused_names == {"README.md", "CR-MONO1-10-chest", "RG1_J2KI.dcm", "1.2.276.0.7230010.3.1.4.8323329.6904.1517875201.850819.dcm"}
     assert err.count("refused: ") == 4
+
+
+PREDS = pd.DataFrame(dict(filename=list("abcd"), patient_id=list("ppqr"), split="test", fold=["0", "0", "1", "1"], target=["covid", "covid", "normal", "normal"], p_covid=[.9, .6, .3, .2], p_normal=[.1, .4, .7, .8]))
+
+
+@pytest.mark.parametrize("change, said", [
+    (dict(p_normal=[.3, .4, .7, .8]), "probabilities that do not sum to 1 in 1 of 4 rows, first a"),
+    (dict(p_covid=[None, .6, .3, .2]), "a probability that is missing or no number in 1 of 4 rows"),
+    (dict(target=["covid", "covid", "normal", "sars"]), "unknown target in task covid-normal 'sars'"),
+    (dict(filename=list("abcc")), "1 rows repeat a film, first c"),
+    (dict(fold=["0", "1", "1", "1"]), "1 patients are among the test films of several folds, first p (folds 0, 1)"),
+])
+def test_evaluate_refuses_a_table_in_one_line(call, tmp_path, change, said):
+    PREDS.assign(**change).to_csv(tmp_path/"p.csv", index=False)
+    refused(call("evaluate", tmp_path/"p.csv"), said)
+
+
+def test_evaluate_takes_one_class_and_tables_without_patients(call, tmp_path):
+    PREDS[:2].to_csv(tmp_path/"one.csv", index=False)
+    code, out, _ = call("evaluate", tmp_path/"one.csv")
+    assert code == 0 and "undefined: one class" in out and "Few patients (covid 1)" in out
+    PREDS.drop(columns="patient_id").to_csv(tmp_path/"films.csv", index=False)
+    code, out, _ = call("evaluate", tmp_path/"films.csv")
+    assert code == 0 and "No patient is named" in out
+
+
+def test_nothing_is_chosen_on_test_films(call, tmp_path):
+    PREDS.to_csv(tmp_path/"p.csv", index=False)
+    refused(call("evaluate", tmp_path/"p.csv", "--calibrate"), "no row of split 'valid'; expected one of test")
+    refused(call("evaluate", tmp_path/"p.csv", "--sensitivity", "0.9"), "no row of split 'valid'")
