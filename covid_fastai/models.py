@@ -116,17 +116,19 @@ def create_xray_body(
 def _assemble(arch, whole):
     body, cam = arch.body(whole), whole.get_submodule(arch.cam) if arch.cam else None
     first = _gray(body, arch.stats)
-    for m in list(body.modules()): _pool_before_relu(m, cam)
+    _pool_before_relu(body, cam)
     if arch.cut is None: return nn.Sequential(first, TimmBody(body))
     return nn.Sequential(first, *(body[0] if len(body) == 1 else body))
 
 
-def _pool_before_relu(layers, cam):
-    "Exchange each ReLU and the maximum after it: the same numbers from a quarter of the places. The layer that Grad-CAM reads stays."
-    if not isinstance(layers, nn.Sequential): return
-    stages = list(layers)
-    for i, (relu, pool) in enumerate(zip(stages, stages[1:])):
-        if type(relu) is nn.ReLU and type(pool) is nn.MaxPool2d and relu is not cam: layers[i], layers[i + 1] = pool, relu
+def _pool_before_relu(body, cam):
+    "Exchange the first ReLU and the maximum after it, where films are largest: the same numbers from a quarter of the places. A layer that Grad-CAM reads stays."
+    for layers in [m for m in body.modules() if isinstance(m, nn.Sequential)]:
+        stages = list(layers)
+        for i, (relu, pool) in enumerate(zip(stages, stages[1:])):
+            if type(relu) is not nn.ReLU or type(pool) is not nn.MaxPool2d or relu is cam: continue
+            layers[i], layers[i + 1] = pool, nn.ReLU()  # not in place: a hook may hold what the maximum gave
+            return
 
 
 def feature_shape(
