@@ -128,6 +128,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'covid_fastai.cli._explain': ('cli.html#_explain', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._explain_verb': ('cli.html#_explain_verb', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._fail': ('cli.html#_fail', 'covid_fastai/cli.py'),
+                                  'covid_fastai.cli._is_complete': ('cli.html#_is_complete', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._kind': ('cli.html#_kind', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._launched_alone': ('cli.html#_launched_alone', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._parse': ('cli.html#_parse', 'covid_fastai/cli.py'),

@@ -57,14 +57,22 @@ def _config(args):
 def _train(config, out, resume=False):
     from covid_fastai.metrics import format_metrics
     from covid_fastai.validate import train_run
-    if resume and not partial_path(out).is_dir() and (out/"config.json").is_file(): return print(f"nothing to resume: {out} is complete")
+    if resume and _is_complete(out): return
     result = train_run(config, out, resume, print)
     if result is None: return  # one of several processes, and not the first
     print(f"\n{format_metrics(result)}\n\nrun folder: {out}\nfigures: {out/'figures'}")
 
 
+def _is_complete(out):
+    "Whether there is nothing to resume; says so."
+    complete = not partial_path(out).is_dir() and (out/"config.json").is_file()
+    if complete: print(f"nothing to resume: {out} is complete")
+    return complete
+
+
 def _crossval_verb(args):
     "Train and judge one recipe on every fold: by patient, or leaving out one source or host at a time."
+    if args.resume and _is_complete(args.out): return
     from covid_fastai.crossval import Study, cross_validate, executor_of, format_study
     study = Study(**{f.name: getattr(args, f.name) for f in fields(Study)})
     executor, threads = executor_of(args.workers, args.dask)
