@@ -460,6 +460,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'covid_fastai.metrics.Judged._class': ('metrics.html#judged._class', 'covid_fastai/metrics.py'),
                                       'covid_fastai.metrics.Judged._precision': ( 'metrics.html#judged._precision',
                                                                                   'covid_fastai/metrics.py'),
+                                      'covid_fastai.metrics.Judged.counts': ('metrics.html#judged.counts', 'covid_fastai/metrics.py'),
                                       'covid_fastai.metrics.Judged.interval': ('metrics.html#judged.interval', 'covid_fastai/metrics.py'),
                                       'covid_fastai.metrics.Judged.matrices': ('metrics.html#judged.matrices', 'covid_fastai/metrics.py'),
                                       'covid_fastai.metrics._at_prevalence': ('metrics.html#_at_prevalence', 'covid_fastai/metrics.py'),

@@ -142,10 +142,11 @@ def plot_reliability(
     task: str | Task,  # A task or its name
     split: str = "test",  # The split that is judged
     n_bins: int = 10,  # Bins of equal width
+    result: dict | None = None,  # The result of `evaluate` on the same rows; computed when None
 ) -> Figure:
     "The reliability diagram of `covid`, or with three classes of each, with counts."
     task = get_task(task)
-    result = evaluate(preds, task, split, n_boot=200)
+    result = result or evaluate(preds, task, split)
     ece = result["metrics"]["ece"]
     with style():
         fig = new_figure(4.6, 5.6, n_title(result), f"Bars: 95 % intervals over patients. Expected calibration error {ece['value']:.3f}.\n{DISCLAIMER}")
@@ -235,4 +236,4 @@ def judgement_figures(
     split = result["split"]
     draw = dict(roc=plot_roc, precision_recall=plot_precision_recall)
     return {"confusion": plot_confusion(result)} | {name: f(preds, task, split, result) for name, f in draw.items()} | {
-        "reliability": plot_reliability(preds, task, split), "decision_curve": plot_decision_curve(preds, task, split), "risk_coverage": plot_risk_coverage(preds, task, split)}
+        "reliability": plot_reliability(preds, task, split, result=result), "decision_curve": plot_decision_curve(preds, task, split), "risk_coverage": plot_risk_coverage(preds, task, split)}

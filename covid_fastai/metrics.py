@@ -46,13 +46,16 @@ class Judged:
         draws,  # (B,) its bootstrap over patients
     ) -> Score:
         "The interval that holds best for a score of its kind."
-        counted, value = proportions(self.scorer.confusions(), self.task), self.values[name]
-        if name in counted: return proportion_score(*counted[name], self.word)
+        value = self.values[name]
+        if name in self.counts: return proportion_score(*self.counts[name], self.word)
         if name in self.matrices: return percentile_score(value, self.matrices[name], self.n, f"matrix over {self.size} {self.word}")
         if name.endswith("auc") or name.startswith("auc"): return self._area(name)
         if "average_precision" in name: return self._precision(name, draws)
         if name == "ece": return basic_score(value, draws, self.n, f"basic bootstrap over {self.size} {self.word}, too narrow")
         return scaled_score(value, draws, self.n, f"bootstrap over {self.size} {self.word}, log", "log", self.size)
+
+    @cached_property
+    def counts(self): return proportions(self.scorer.confusions(), self.task)
 
     @cached_property
     def matrices(self): return count_scores(matrix_draws(self.scorer.confusions()), self.task)
@@ -169,7 +172,8 @@ def _notes(result):
 
 def _near(result):
     "Whether some score lies so near 1 that its interval cannot be trusted."
-    return (result.get("least") or 0) < MANY and any((m["value"] or 0) >= NEAR for name, m in result["metrics"].items() if name.startswith(("auc", "macro", "balanced"))) and "least" in result
+    ranked = [m["value"] or 0 for name, m in result["metrics"].items() if name.startswith(("auc", "macro", "balanced"))]
+    return "least" in result and result["least"] < MANY and max(ranked) >= NEAR
 
 
 def format_metrics(
