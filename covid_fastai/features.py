@@ -18,7 +18,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import num_distrib, rank_distrib, to_device
+from fastai.torch_core import to_device
 from fastcore.basics import chunked
 from fasttransform import Transform
 from fastprogress.fastprogress import progress_bar
@@ -83,9 +83,8 @@ def seed_torch(
     seed: int,  # The run's seed
     *names,  # What the numbers are for: words and integers
 ):
-    "Seed torch's global numbers, from which augmentation and dropout draw; each of several processes draws its own."
-    process = ("process", rank_distrib()) if num_distrib() > 1 else ()
-    number = int(rng(seed, *names, *process).integers(2**31))
+    "Seed torch's global numbers, from which augmentation and dropout draw."
+    number = int(rng(seed, *names).integers(2**31))
     torch.default_generator.manual_seed(number)  # torch.manual_seed formats three stack traces: more than a head's batch takes
     if torch.cuda.is_available(): torch.cuda.manual_seed_all(number)
 

@@ -37,14 +37,14 @@ def same_log(a, b): same(*(pd.read_csv(run/"log.csv") for run in (a, b)), ["trai
 
 @pytest.fixture(scope="module")
 def train(study, tmp_path_factory):
-    "The flags of a training that draws nothing but the order: no augmentation, no dropout, fixed batch norm."
+    "The flags of a training that draws all it can: augmentation, and a head with dropout and batch norm."
     import torch
     import torchvision
     weights = tmp_path_factory.mktemp("weights")/"resnet18.pth"
     with torch.random.fork_rng():
         torch.manual_seed(0)
         torch.save(torchvision.models.resnet18().state_dict(), weights)
-    flags = f"--arch resnet18 --head linear --size 64 --bs 15 --aug none --freeze-epochs 1 --epochs 3 --lr 1e-3 --precision fp32 --weights {weights}"
+    flags = f"--arch resnet18 --head fastai --size 64 --bs 15 --freeze-epochs 1 --epochs 3 --lr 1e-3 --precision fp32 --weights {weights}"
     return ["train", "--manifest", study/"manifest.csv", *flags.split()]
 
 
