@@ -1,6 +1,6 @@
 """Whether the intervals hold what they promise: how often the truth is inside, in made-up studies whose truth is known.
 
-    python bench/coverage.py [--studies 1000] [--out coverage.csv] [--quick]
+    python bench/coverage.py [--studies 1000] [--first 0] [--out coverage.csv] [--quick]
 
 A study draws patients with one film each, or with one to five; a patient's films are about equally hard. The truth is the score of the population, here of 100,000 patients. Of each score and each kind of interval the
 table says in how many percent of the studies the truth was inside: 93 to 97 is what 95 % intervals promise, more is on the safe side. `auto` is what `evaluate` uses. A study in which a score is undefined is left out.
@@ -16,8 +16,8 @@ from fastprogress.fastprogress import progress_bar
 from scipy.special import softmax
 
 from covid_fastai.core import get_task
-from covid_fastai.intervals import bca_score, bootstrap, jackknife, percentile_score
 from covid_fastai.metrics import Judged
+from covid_fastai.resampling import bca_score, bootstrap, jackknife, percentile_score
 from covid_fastai.tables import judged_rows, units
 
 KINDS = ("auto", "percentile", "bca")
@@ -54,11 +54,11 @@ def judged(s, patients, seed):
 def inside(s, seed, truth, n_boot):
     "Of each score whether the truth is inside each kind of interval; NaN where the study does not define it."
     films = judged(s, s.patients, seed)
-    draws, left_out = bootstrap(films.scorer, films.size, n_boot, seed, workers=1), jackknife(films.scorer, films.size)
+    draws, left_out = bootstrap(films.drawn, films.size, n_boot, seed, workers=1), jackknife(films.scorer, films.size)
 
     def score(name, kind):
         if kind == "bca": return bca_score(films.values[name], draws[name], left_out[name], films.n, "")
-        return films.interval(name, draws[name]) if kind == "auto" else percentile_score(films.values[name], draws[name], films.n, "")
+        return films.interval(name, draws) if kind == "auto" else percentile_score(films.values[name], draws[name], films.n, "")
 
     def hit(name, kind):
         if np.isnan(films.values[name]): return np.nan
@@ -67,10 +67,10 @@ def inside(s, seed, truth, n_boot):
     return {(name, kind): hit(name, kind) for name, kind in product(truth, KINDS)}
 
 
-def coverage(s, studies, n_boot):
+def coverage(s, seeds, n_boot):
     "Percent of the studies of a scenario whose intervals hold the truth."
     truth = judged(s, 100_000, 2**31).values
-    shares = pd.DataFrame([inside(s, seed, truth, n_boot) for seed in range(studies)]).mean() * 100
+    shares = pd.DataFrame([inside(s, seed, truth, n_boot) for seed in seeds]).mean() * 100
     return pd.DataFrame([dict(scenario=str(s), metric=name, kind=kind, truth=truth[name], coverage=v) for (name, kind), v in shares.items()])
 
 
@@ -82,14 +82,16 @@ def families(name):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--studies", type=int, default=1000)
+    p.add_argument("--first", type=int, default=0, help="seed of the first study; other seeds, other studies")
     p.add_argument("--n-boot", type=int, default=500, help="draws of each study")
     p.add_argument("--patients", type=int, nargs="+", default=[50, 200, 1000])
     p.add_argument("--out", help="a CSV with a row for each scenario, score and kind")
     p.add_argument("--quick", action="store_true", help="20 studies: to see that it works")
     args = p.parse_args()
+    if args.quick: args.studies = 20
     scenarios = [Scenario(*x) for x in product(("covid-normal", "three-class"), args.patients, (1, 5), SKILLS)]
     with ProcessPoolExecutor() as pool:
-        jobs = [pool.submit(coverage, s, 20 if args.quick else args.studies, 100 if args.quick else args.n_boot) for s in scenarios]
+        jobs = [pool.submit(coverage, s, range(args.first, args.first + args.studies), 100 if args.quick else args.n_boot) for s in scenarios]
         found = pd.concat([job.result() for job in progress_bar(jobs)])
     if args.out: found.to_csv(args.out, index=False)
     found["score"] = found["metric"].map(families)

@@ -7,6 +7,7 @@ from covid_fastai.manifest import *
 from covid_fastai.splits import *
 from covid_fastai.tables import *
 from covid_fastai.scores import *
+from covid_fastai.resampling import *
 from covid_fastai.intervals import *
 from covid_fastai.metrics import *
 from covid_fastai.paired import *
@@ -27,6 +28,7 @@ from covid_fastai.distributed import *
 from covid_fastai.bundle import *
 from covid_fastai.runs import *
 from covid_fastai.validate import *
+from covid_fastai.fits import *
 from covid_fastai.crossval import *
 from covid_fastai.interpret import *
 from covid_fastai.predict import *
