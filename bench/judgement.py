@@ -9,22 +9,13 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
-import pandas as pd
 from sklearn import metrics as skm
 
-from covid_fastai.core import get_task
 from covid_fastai.metrics import evaluate
 from covid_fastai.paired import delong_test
+from covid_fastai.tables import made_up_predictions
 
 PLAIN = 20  # Resamples of the plain way that are measured
-
-
-def made_up(n, task="three-class", seed=0):
-    gen, task = np.random.default_rng(seed), get_task(task)
-    target = gen.choice(len(task.classes), n)
-    p = gen.dirichlet(np.ones(len(task.classes)), n) + 0.5 * np.eye(len(task.classes))[target]
-    out = pd.DataFrame(p / p.sum(1, keepdims=True), columns=task.p_columns)
-    return out.assign(filename=np.arange(n).astype(str), patient_id=(np.arange(n) // 2).astype(str), split="test", target=np.array(task.classes, object)[target])
 
 
 def plain(df, n_boot):
@@ -53,12 +44,12 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--repeats", type=int, default=3)
     args = p.parse_args()
-    df, gen = made_up(10_000), np.random.default_rng(0)
+    df, gen = made_up_predictions("three-class", patients=5_000, skill=0.5), np.random.default_rng(0)
     ours, usual = seconds(lambda: evaluate(df, "three-class", n_boot=2000), args.repeats), plain(df, 2000)
     positive, a, b = gen.random(100_000) < 0.4, gen.normal(size=100_000), gen.normal(size=100_000)
     delong = seconds(lambda: delong_test(positive, a + positive, b + positive), args.repeats)
     print(f"all scores, three classes, 2,000 draws of 5,000 patients, 10,000 films: {ours:.2f} s; below 2 asked: {'yes' if ours < 2 else 'no'}; plain loop {usual:.0f} s, {usual / ours:.0f} x")
-    print(f"binary, the same: {seconds(lambda: evaluate(made_up(10_000, 'covid-normal'), 'covid-normal', n_boot=2000), args.repeats):.2f} s")
+    print(f"binary, the same: {seconds(lambda: evaluate(made_up_predictions(patients=5_000, skill=0.5), 'covid-normal', n_boot=2000), args.repeats):.2f} s")
     print(f"DeLong's test on 100,000 films: {delong:.3f} s; below 1 asked: {'yes' if delong < 1 else 'no'}")
 
 

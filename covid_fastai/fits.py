@@ -52,7 +52,7 @@ def run_fit(
         import torch
         torch.set_num_threads(threads)
     films = read_table(fit.manifest, "manifest of a fold")
-    train_run(fit.config, fit.out, resume=True, films=films)
+    train_run(fit.config, fit.out, resume=True, films=films, epochs=False)
     return fit.out
 
 

@@ -6,7 +6,7 @@
 __all__ = ['KEPT', 'predictions', 'train_run', 'describe_films', 'describe_learner', 'describe_processes']
 
 # %% ../nbs/35_validate.ipynb #cd5f7f8e
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,7 @@ def train_run(
     resume: bool = False,  # Go on with what an interrupted call left
     say=lambda text: None,  # Called with a sentence at each step
     films: pd.DataFrame | None = None,  # The films with `path`, `target`, `group` and `split`, in place of those of the manifest
+    epochs: bool = True,  # Show each epoch
 ) -> dict | None:  # As in metrics.json: the scores on the test films; of several processes only the first has them
     "Train, judge and save one model: from a manifest to a run folder."
     films = from_first(lambda: _checked_films(config, out, resume, say, films))
@@ -71,8 +72,13 @@ def train_run(
         if folder: _write_start(folder, films, config, learn.spec)
         say(describe_learner(learn))
         if num_distrib() > 1: say(describe_processes(config.bs, config.draws))
-        with shared_training(learn): log = fit_phases(learn, config.plan.phases(learn.pretrained), config.seed, folder, resume, config.draws)
+        with shared_training(learn), nullcontext() if epochs else _silent(learn): log = fit_phases(learn, config.plan.phases(learn.pretrained), config.seed, folder, resume, config.draws)
         if folder: return _write_end(folder, learn, films, log, predictions(learn, films, seed=config.seed))
+
+
+@contextmanager
+def _silent(learn):
+    with learn.no_bar(), learn.no_logging(): yield
 
 
 def _checked_films(config, out, resume, say, films):
