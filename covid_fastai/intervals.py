@@ -92,22 +92,23 @@ def matrix_draws(
     confusions,  # (units, K, K) confusion matrix of each patient, rows are targets
     n_draws: int = 4000,  # Matrices
     seed: int = 0,  # The same seed, the same matrices
+    added: float = 0.5,  # A film is added to each class: how much of it counts as right; 0 gives the lower end of an exact interval, 1 its upper end
 ) -> np.ndarray:  # (n_draws, K, K) shares; a class without films is an empty row
     "Confusion matrices that may have given the one that was seen."
     gen, k = rng(seed, "matrix_draws"), confusions.shape[1]
-    rows = [_row_draws(confusions[:, i], i, n_draws, gen) for i in range(k)]
+    rows = [_row_draws(confusions[:, i], i, n_draws, gen, added) for i in range(k)]
     films = confusions.sum((0, 2))
     share, there = films / films.sum() * (confusions.sum((1, 2)) > 0).sum(), films > 0
     return np.stack(rows, 1) * (gen.dirichlet(share[there], n_draws) @ np.eye(k)[there])[:, :, None]
 
 
-def _row_draws(counts, right, n_draws, gen):
+def _row_draws(counts, right, n_draws, gen, added):
     "What the films of one class may be called."
     n, k = counts.sum(1), counts.shape[1]
     if not n.sum(): return np.zeros((n_draws, k))
     hits, n = counts[n > 0, right], n[n > 0]
-    prior = np.where(np.arange(k) == right, 0.5, 0.5 / (k - 1))
-    return gen.dirichlet(counts.sum(0) * _effective(hits, n, hits.sum() / n.sum()) / n.sum() + prior, n_draws)
+    prior = np.where(np.arange(k) == right, added, (1 - added) / (k - 1))
+    return gen.dirichlet(np.maximum(counts.sum(0) * _effective(hits, n, hits.sum() / n.sum()) / n.sum() + prior, 1e-6), n_draws)
 
 # %% ../nbs/18_intervals.ipynb #848c7291
 def auc_places(
