@@ -11,6 +11,7 @@ from covid_fastai.manifest import *
 from covid_fastai.layouts import *
 from covid_fastai.archives import *
 from covid_fastai.sources import *
+from covid_fastai.hashes import *
 from covid_fastai.splits import *
 from covid_fastai.tables import *
 from covid_fastai.scores import *

@@ -232,7 +232,8 @@ def _pair(text, flag, form):
 def _list_verb(args):
     "The public collections: how large, under which licence, how to get them."
     from covid_fastai.sources import source_table
-    print(source_table().to_string(index=False))
+    for s in source_table().itertuples():
+        print(f"{s.name}: {s.title}\n  {s.access}; size {s.GB}{' GB' if s.GB != 'not published' else ''}; checksum {s.checksum}; layout {s.layout}\n  licence: {s.license or 'not published'}\n  {s.page}")
 
 
 def _get_verb(args):
