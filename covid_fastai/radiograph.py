@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAGIC', 'MIN_SIDE', 'BITS', 'BROKEN', 'BT601', 'OTHER_ORDER', 'DEEP', 'READERS', 'PERCENTILES', 'CROPS', 'CONTRASTS',
-           'FITS', 'sniff_format', 'Reader', 'film_info', 'whole_files_only', 'scale_to_8bit', 'read_radiograph',
-           'crop_edges', 'more_contrast', 'resize_film', 'find_films']
+           'FITS', 'sniff_format', 'Reader', 'film_info', 'open_image', 'whole_files_only', 'scale_to_8bit',
+           'read_radiograph', 'crop_edges', 'more_contrast', 'resize_film', 'find_films']
 
 # %% ../nbs/04_radiograph.ipynb #d6495a56
 import io
@@ -70,12 +70,15 @@ def _reader(path, fmt):
 
 def _pillow_info(path, fmt):
     "The header of an image that Pillow reads."
-    with _opened(path, fmt) as im:
+    with open_image(path, fmt) as im:
         return dict(format=fmt, mode=im.mode, width=im.width, height=im.height, bits=BITS.get(im.mode) or (16 if _rawmode(im) in DEEP else 8))
 
 
 @contextmanager
-def _opened(path, fmt):
+def open_image(
+    path: Path,  # A file
+    fmt: str,  # Its format, from `sniff_format`; one that Pillow reads
+):
     "An image with its header read and checked; what goes wrong inside is said in one line."
     try:
         # From an open file, not from its name: Pillow 13 maps a named TIFF into memory and then garbles it when it is turned
@@ -124,8 +127,8 @@ DEEP = {f"{mode};16{order}" for mode in ("RGB", "RGBA", "RGBX") for order in OTH
 def _pillow_pixels(path, fmt):
     "The gray pixels of an image that Pillow reads, at the depth that they have."
     if fmt == "PNG":
-        with _opened(path, fmt) as im: im.verify()
-    with _opened(path, fmt) as im:
+        with open_image(path, fmt) as im: im.verify()
+    with open_image(path, fmt) as im:
         if fmt == "JPEG": _check_jpeg_end(path.read_bytes())
         if _rawmode(im) in DEEP: return _deep_gray(im, fmt)
         ImageOps.exif_transpose(im, in_place=True)

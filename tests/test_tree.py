@@ -1,4 +1,5 @@
 "The shape of the repository: imports go downhill, everything public is shown and explained, nothing is too big."
+import importlib
 import json
 import re
 import subprocess
@@ -81,6 +82,14 @@ def test_everything_imported_is_required():
 def test_everything_exported_has_an_example(): nothing_in(tree.without_example(ROOT))
 def test_everything_exported_is_documented(): nothing_in(tree.undocumented(ROOT))
 def test_everything_exported_is_indexed(): nothing_in(tree.not_indexed(ROOT))
+
+
+def test_no_two_things_are_exported_under_one_name():
+    "`from covid_fastai.all import *` would give the later one."
+    homes = {}
+    for module in re.findall(r"(?m)^from (\S+) import \*", (ROOT/tree.PACKAGE/"all.py").read_text()):
+        for name in (m := importlib.import_module(module)).__all__: homes.setdefault(name, []).append(m)
+    nothing_in([f"{name} is exported by {', '.join(m.__name__ for m in found)}" for name, found in homes.items() if len({id(getattr(m, name)) for m in found}) > 1])
 
 
 def test_a_missing_example_is_found(made_up):
