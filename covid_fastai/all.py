@@ -5,6 +5,7 @@ from covid_fastai.phantom import *
 from covid_fastai.dicom import *
 from covid_fastai.radiograph import *
 from covid_fastai.checks import *
+from covid_fastai.marks import *
 from covid_fastai.licenses import *
 from covid_fastai.findings import *
 from covid_fastai.manifest import *

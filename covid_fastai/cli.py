@@ -94,6 +94,7 @@ def _add_check(p):
     p.add_argument("manifest", type=Path)
     p.add_argument("--root", type=Path, help="where the films are, when not beside the manifest")
     p.add_argument("--films", action="store_true", help="look at each film: frontal, lateral, CT, photograph, …")
+    p.add_argument("--identify", action="store_true", help="look for what could name a patient: DICOM tags and burnt-in text")
     p.add_argument("--allow-license", default="", metavar="L,…", help="name the films under other licences; code 1 when there are some")
     p.add_argument("--out", type=Path, help="CSV for the films under allowed licences")
 

@@ -178,6 +178,7 @@ def _check_verb(args):
     films = read_manifest(args.manifest, root=args.root)
     print(format_check(check_manifest(films)))
     if args.films: _print_kinds(films)
+    if args.identify: _print_identifiers(films)
     if args.allow_license: return _gate(films, args.allow_license, args.out)
 
 
@@ -186,6 +187,12 @@ def _print_kinds(films):
     found = check_films(films["path"]).assign(filename=films["filename"].to_numpy())
     odd = found[found["kind"] != "frontal"]
     print(f"\n{len(odd)} of {len(found)} films do not look like upright frontal chest films", *([odd.to_string(index=False)] if len(odd) else []), sep="\n")
+
+
+def _print_identifiers(films):
+    from covid_fastai.marks import identifiers
+    found = identifiers(films)
+    print(f"\n{found['filename'].nunique()} of {len(films)} films may name a patient; that nothing was found in the others is no proof", *([found.to_string(index=False)] if len(found) else []), sep="\n")
 
 
 def _gate(films, allowed, out):
