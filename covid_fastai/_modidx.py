@@ -527,6 +527,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'covid_fastai.layouts._files': ('layouts.html#_files', 'covid_fastai/layouts.py'),
                                       'covid_fastai.layouts._find': ('layouts.html#_find', 'covid_fastai/layouts.py'),
                                       'covid_fastai.layouts._first': ('layouts.html#_first', 'covid_fastai/layouts.py'),
+                                      'covid_fastai.layouts._has_classes': ('layouts.html#_has_classes', 'covid_fastai/layouts.py'),
                                       'covid_fastai.layouts._head': ('layouts.html#_head', 'covid_fastai/layouts.py'),
                                       'covid_fastai.layouts._index': ('layouts.html#_index', 'covid_fastai/layouts.py'),
                                       'covid_fastai.layouts._judged': ('layouts.html#_judged', 'covid_fastai/layouts.py'),

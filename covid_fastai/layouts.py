@@ -210,14 +210,18 @@ def guess_layout(
     if not folder.is_dir(): raise InputError(f"no folder {folder}", "the folder of a collection", "check the path")
     found = next(((name, place) for name in LAYOUTS if (place := _place(folder, name))), None)
     if found: return found
-    if any(d.is_dir() and label_of(d.name)[0] for d in folder.iterdir()): return "folders", folder
     raise InputError(f"{folder} looks like no known collection", f"one of {', '.join(LAYOUTS)}", "say which with --layout, or map the columns of your own table")
 
 
 def _place(folder, name):
     "The folder in which a layout begins: the one given, or one or two folders deeper."
     places = [folder, *(d for glob in ("*", "*/*") for d in sorted(folder.glob(glob)) if d.is_dir() and not {"__MACOSX", ".git"} & set(d.parts))]
-    return next((p for p in places if any(any(p.glob(sign)) for sign in LAYOUTS[name].signs)), None)
+    signs = LAYOUTS[name].signs
+    def begins(place): return any(any(place.glob(sign)) for sign in signs) if signs else name == "folders" and _has_classes(place)
+    return next((p for p in places if begins(p)), None)
+
+
+def _has_classes(folder): return any(d.is_dir() and label_of(d.name)[0] for d in folder.iterdir())
 
 # %% ../nbs/10_layouts.ipynb #11c77fd3
 HEADER = ("view", "modality", "sex", "age", "patient_id")  # What a DICOM header fills in where the table says nothing
@@ -261,7 +265,8 @@ def _where(folder, layout):
     if not layout: return guess_layout(folder)
     one_of(layout, LAYOUTS, "layout")
     if not folder.exists(): raise InputError(f"no folder {folder}", "the folder of a collection", "check the path")
-    place = _place(folder, layout) if LAYOUTS[layout].signs else folder
+    place = _place(folder, layout) if folder.is_dir() else None
+    if place is None and not LAYOUTS[layout].signs: return layout, folder
     if place is None: raise InputError(f"{folder} is not laid out as {layout}", " or ".join(LAYOUTS[layout].signs), "check --layout and the folder")
     return layout, place
 

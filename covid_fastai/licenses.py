@@ -153,7 +153,7 @@ def format_licenses(
 ) -> str:
     "The ledger of a manifest and what must be cited, as text for a terminal."
     unnamed = sorted(set(ledger["license"][~ledger["spdx"]]) - {UNSPECIFIED})
-    uncited = sorted(source for source in set(ledger["source"]) if not bibtex([source]))
+    uncited = sorted(source for source in set(ledger["source"]) - {UNSPECIFIED} if not bibtex([source]))
     by = "Films under a licence with BY ask for their author too: see their url." if ledger["license"].str.contains("-BY").any() else ""
     texts = [ledger.to_string(index=False), f"Not SPDX names, read the source's own words: {'; '.join(unnamed)}" if unnamed else "", f"To cite:\n\n{bibtex(ledger['source'])}" if bibtex(ledger["source"]) else "",
         f"No citation is known for: {', '.join(uncited)}" if uncited else "", by]
