@@ -440,6 +440,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'covid_fastai.hashes._level': ('hashes.html#_level', 'covid_fastai/hashes.py'),
                                      'covid_fastai.hashes._near': ('hashes.html#_near', 'covid_fastai/hashes.py'),
                                      'covid_fastai.hashes._quick_jpeg': ('hashes.html#_quick_jpeg', 'covid_fastai/hashes.py'),
+                                     'covid_fastai.hashes._room': ('hashes.html#_room', 'covid_fastai/hashes.py'),
                                      'covid_fastai.hashes._run': ('hashes.html#_run', 'covid_fastai/hashes.py'),
                                      'covid_fastai.hashes._shrunk': ('hashes.html#_shrunk', 'covid_fastai/hashes.py'),
                                      'covid_fastai.hashes._size': ('hashes.html#_size', 'covid_fastai/hashes.py'),

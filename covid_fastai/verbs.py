@@ -7,11 +7,11 @@ __all__ = ['DEMO', 'VERBS']
 
 # %% ../nbs/49_verbs.ipynb #7342540b
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
 
-from .core import DISCLAIMER, InputError, one_of, read_table, write_csv, write_json
+from .core import DISCLAIMER, InputError, one_of, read_json, read_table, write_csv, write_json
 from .runs import RunConfig, open_run, partial_path, read_config, setting_types
 
 # %% ../nbs/49_verbs.ipynb #08e4c32b
@@ -47,27 +47,27 @@ def _config(args):
 def _train(config, out, resume=False):
     from covid_fastai.metrics import format_metrics
     from covid_fastai.validate import train_run
-    if resume and _is_complete(out): return
+    if resume and _is_complete(out, config): return
     result = train_run(config, out, resume, print)
     if result is None: return  # one of several processes, and not the first
     print(f"\n{format_metrics(result)}\n\nrun folder: {out}\nfigures: {out/'figures'}")
 
 
-def _is_complete(out):
-    "Whether there is nothing to resume; says so."
-    complete = not partial_path(out).is_dir() and (out/"config.json").is_file()
+def _is_complete(out, config, study=None):
+    "Whether a run or a study with these settings is there whole, so that there is nothing to resume; says so."
+    complete = not partial_path(out).is_dir() and (out/"config.json").is_file() and read_config(out) == config and read_json(out/"config.json").get("study") == study
     if complete: print(f"nothing to resume: {out} is complete")
     return complete
 
 
 def _crossval_verb(args):
     "Train and judge one recipe on every fold: by patient, or leaving out one source or host at a time."
-    if args.resume and _is_complete(args.out): return
     from covid_fastai.crossval import Study, cross_validate, format_study
     from covid_fastai.fits import executor_of
-    study = Study(**{f.name: getattr(args, f.name) for f in fields(Study)})
+    config, study = _config(args), Study(**{f.name: getattr(args, f.name) for f in fields(Study)})
+    if args.resume and _is_complete(args.out, config, asdict(study)): return
     executor, threads = executor_of(args.workers, args.dask)
-    result = cross_validate(_config(args), args.out, study, _candidates(args.choose), executor, threads, args.resume, print)
+    result = cross_validate(config, args.out, study, _candidates(args.choose), executor, threads, args.resume, print)
     print(f"\n{format_study(result)}\n\nstudy folder: {args.out}")
 
 
