@@ -17,7 +17,7 @@ from .figures import CLASS_COLORS, DASHES, MARKERS, PALETTE, n_title, new_figure
 from .intervals import proportion_score
 from .metrics import evaluate, precision_recall_points, roc_points
 from .resampling import bootstrap
-from .scores import LEVEL, scored_classes, unit_sums
+from .scores import LEVEL, unit_sums
 from .tables import judged_rows, units
 
 # %% ../nbs/24_curves.ipynb #9b5458d4

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .core import DISCLAIMER, InputError, Task, get_task, one_of
+from .core import DISCLAIMER, Task, get_task, one_of
 from .intervals import NEAR, RARE, auc_score, matrix_draws, mean_auc_score, proportion_score, wilson_score
 from .resampling import basic_score, bca_score, bootstrap, jackknife, logit_score, mean_errors, percentile_score, studentised_score
 from .scores import Score, Scorer, class_codes, confusion, count_scores, predictive_values, proportions, scored_classes
@@ -46,8 +46,11 @@ class Judged:
         weights,  # (b, units) how often each patient counts
     ) -> dict:  # Name -> (b,); those that are means also as NAME_error
         "All scores of resamples, and the standard errors of the means among them."
+        return self.scorer(weights) | {f"{name}_error": e for name, e in self._errors(weights).items()}
+
+    def _errors(self, weights):
         films = self.scorer.confusions().sum((1, 2))
-        return self.scorer(weights) | {f"{name}_error": mean_errors(weights, added, films)[1] for name, added in self.scorer.error_sums().items()}
+        return {name: mean_errors(weights, added, films)[1] for name, added in self.scorer.error_sums().items()}
 
     def interval(
         self,
@@ -66,7 +69,7 @@ class Judged:
         return replace(s, method=f"{s.method}, too narrow") if self.size < MANY or (self.pred != self.target).sum() < RARE else s
 
     @cached_property
-    def errors(self): return {name.removesuffix("_error"): float(v[0]) for name, v in self.drawn(np.ones((1, self.size), np.float32)).items() if name.endswith("_error")}
+    def errors(self): return {name: float(e[0]) for name, e in self._errors(np.ones((1, self.size))).items()}
 
     @cached_property
     def counts(self): return proportions(self.scorer.confusions(), self.task)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from fastai.layers import AdaptiveConcatPool2d, LinBnDrop, apply_init
+from fastai.layers import AdaptiveConcatPool2d, apply_init
 from fastai.vision.learner import create_head
 from torch import nn
 

@@ -53,9 +53,9 @@ def _train(config, out, resume=False):
     print(f"\n{format_metrics(result)}\n\nrun folder: {out}\nfigures: {out/'figures'}")
 
 
-def _is_complete(out, config, study=None):
+def _is_complete(out, config, **more):
     "Whether a run or a study with these settings is there whole, so that there is nothing to resume; says so."
-    complete = not partial_path(out).is_dir() and (out/"config.json").is_file() and read_config(out) == config and read_json(out/"config.json").get("study") == study
+    complete = not partial_path(out).is_dir() and (out/"config.json").is_file() and read_config(out) == config and all(read_json(out/"config.json").get(k) == v for k, v in more.items())
     if complete: print(f"nothing to resume: {out} is complete")
     return complete
 
@@ -64,10 +64,10 @@ def _crossval_verb(args):
     "Train and judge one recipe on every fold: by patient, or leaving out one source or host at a time."
     from covid_fastai.crossval import Study, cross_validate, format_study
     from covid_fastai.fits import executor_of
-    config, study = _config(args), Study(**{f.name: getattr(args, f.name) for f in fields(Study)})
-    if args.resume and _is_complete(args.out, config, asdict(study)): return
+    config, study, candidates = _config(args), Study(**{f.name: getattr(args, f.name) for f in fields(Study)}), _candidates(args.choose)
+    if args.resume and _is_complete(args.out, config, study=asdict(study), candidates=candidates): return
     executor, threads = executor_of(args.workers, args.dask)
-    result = cross_validate(config, args.out, study, _candidates(args.choose), executor, threads, args.resume, print)
+    result = cross_validate(config, args.out, study, candidates, executor, threads, args.resume, print)
     print(f"\n{format_study(result)}\n\nstudy folder: {args.out}")
 
 
