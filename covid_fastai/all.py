@@ -39,5 +39,8 @@ from covid_fastai.runs import *
 from covid_fastai.validate import *
 from covid_fastai.fits import *
 from covid_fastai.crossval import *
+from covid_fastai.lungs import *
+from covid_fastai.cams import *
 from covid_fastai.interpret import *
+from covid_fastai.explanations import *
 from covid_fastai.predict import *

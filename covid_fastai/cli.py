@@ -65,9 +65,10 @@ def parser() -> argparse.ArgumentParser:
     _add_run(p, "study folder")
     _add_study(p)
     _add_evaluate(verb("evaluate"))
-    p = verb("explain")
-    p.add_argument("run", type=Path, help="run folder")
-    p.add_argument("--top", type=int, default=9, help="how many films (9)")
+    _add_explain(verb("explain"))
+    lungs = verbs.add_parser("lungs", help="A network that finds the lungs.").add_subparsers(dest="action", required=True)
+    _add_lungs_train(verb("lungs train", lungs))
+    _add_lungs_apply(verb("lungs apply", lungs))
     _add_predict(verb("predict"))
     return top
 
@@ -129,6 +130,36 @@ def _add_evaluate(p):
     p.add_argument("--root", type=Path, help="where the manifest's films are")
     p.add_argument("--out", type=Path, help="JSON to write the result to")
     p.add_argument("--figures", type=Path, help="folder for ROC, precision-recall, reliability and other figures")
+
+
+def _add_explain(p):
+    p.add_argument("run", type=Path, help="run folder")
+    p.add_argument("--top", type=int, default=9, help="how many films (9)")
+    p.add_argument("--order", default="loss", help="loss, confident_wrong or uncertain (loss)")
+    p.add_argument("--by", default="", help="so many films of each value of a column, such as target or source")
+    p.add_argument("--method", default="grad-cam", help="grad-cam, grad-cam++ or eigen-cam (grad-cam)")
+    p.add_argument("--layer", help="the layer that is read, as torch names it (the network's own)")
+    p.add_argument("--score", action="store_true", help="score the heat maps of all test films instead: lungs, removal, shuffled weights, shifts")
+    p.add_argument("--against", type=Path, nargs="+", default=[], help="with --score: other runs on the same films, compared row by row")
+    p.add_argument("--others", type=Path, nargs="+", default=[], help="with --score: runs of the same recipe with other seeds or folds, for agreement")
+    p.add_argument("--lungs", type=Path, help="with --score: bundle of `lungs train`, for films without a mask")
+
+
+def _add_lungs_train(p):
+    p.add_argument("--manifest", type=Path, help="films with lung masks (phantoms are drawn when left out)")
+    p.add_argument("--root", type=Path, help="where the films are, when not beside the manifest")
+    p.add_argument("--only", default="", metavar="COLUMN=VALUE,…", help="films that have one of the values, such as mask=v7")
+    p.add_argument("--out", type=Path, required=True, help="folder for the bundle")
+    for flag, kind, text in (("size", int, "side of the square in pixels (128)"), ("epochs", int, "over the training films (40)"), ("bs", int, "films in a batch (16)"), ("lr", float, "highest rate (0.005)"),
+                             ("test", float, "part of the patients kept to judge (0.2)"), ("seed", int, "of split, weights, order and augmentation (0)")):
+        p.add_argument(f"--{flag}", type=kind, default=argparse.SUPPRESS, help=text)
+
+
+def _add_lungs_apply(p):
+    p.add_argument("--bundle", type=Path, required=True, help="from `lungs train`")
+    p.add_argument("--manifest", type=Path, required=True, help="the films")
+    p.add_argument("--root", type=Path, help="where the films are, when not beside the manifest")
+    p.add_argument("--out", type=Path, required=True, help="folder for masks/ and lungs.csv; that of the films makes the masks theirs")
 
 
 def _add_predict(p):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['THUMB', 'BAR_FROM', 'QUICK_MODES', 'SIGMA', 'FLOOR', 'FINE', 'WAVES', 'CUTS', 'SPANS', 'TERMS', 'LENGTH', 'LEARN',
-           'NOISE', 'SCALE', 'BLOCK', 'LEAST', 'PAIRWISE', 'CELL', 'VISITS', 'ROWS', 'SMOOTH', 'LEVELS', 'MIN_OVERLAP',
-           'DONE', 'STEP', 'BAR_PAIRS', 'identical_files', 'thumbnails', 'local_contrast', 'film_hashes',
+           'NOISE', 'SCALE', 'BLOCK', 'LEAST', 'PAIRWISE', 'CELL', 'VISITS', 'ROWS', 'PART', 'SMOOTH', 'LEVELS',
+           'MIN_OVERLAP', 'DONE', 'STEP', 'BAR_PAIRS', 'identical_files', 'thumbnails', 'local_contrast', 'film_hashes',
            'hash_candidates', 'overlay', 'similar_pairs', 'near_duplicates', 'components']
 
 # %% ../nbs/13_hashes.ipynb #085b943b
@@ -177,8 +177,9 @@ def _shrunk(moments, alone, n):
 LEAST = 0.66  # cosine of a candidate; of 1,200 copies with all changes, of phantoms and real films, 1,197 had more
 PAIRWISE = 4000  # films up to which all hashes are compared
 CELL = 100  # films in a cell, on average
-VISITS = 16  # cells in which a film looks for its like
+VISITS = 24  # cells in which a film looks for its like
 ROWS = 4096  # hashes at a time, which bounds the memory
+PART = 2**21  # cuts at a time that are put into cells (of about 25,000 films), which bounds the memory too
 
 
 def hash_candidates(
@@ -190,11 +191,15 @@ def hash_candidates(
     least = LEAST if len(whole) > _FEW else 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         visits = _by_cell(_cells(hashes[:, 0], centres, min(VISITS, len(centres)), pool), len(centres))
-        homes = _by_cell(_cells(cuts, centres, 1, pool), len(centres))
-        met = [(v, rows) for v, home in zip(visits, homes) for rows in _blocks(home, ROWS)]
-        found = np.concatenate(list(pool.map(lambda cell: _near(whole, cuts, *cell, least), met)))
+
+        def near(start):
+            "What the cuts from one row on are near to."
+            homes = _by_cell(_cells(cuts[start:start + PART], centres, 1, pool), len(centres))
+            met = [(v, start + rows) for v, home in zip(visits, homes) for rows in _blocks(home, ROWS)]
+            return _best(np.concatenate(list(pool.map(lambda cell: _near(whole, cuts, *cell, least), met))), hashes.shape[1])
+        found = _best(np.concatenate([near(start) for start in range(0, len(cuts), PART)]), hashes.shape[1])
     film, crop = np.divmod(found["cut"], hashes.shape[1])
-    return _best(pd.DataFrame(dict(whole=found["whole"], cut=film, crop=crop, cosine=found["cosine"])))
+    return pd.DataFrame(dict(whole=found["whole"], cut=film, crop=crop, cosine=found["cosine"]))
 
 
 def _floats(hashes): return hashes.astype(np.float32)/SCALE
@@ -228,11 +233,13 @@ def _near(whole, cuts, visitors, rows, least):
     return np.rec.fromarrays([a, b, np.einsum("ij,ij->i", whole[a], _floats(cuts[b]))], names="whole,cut,cosine")
 
 
-def _best(found):
-    "Of each pair of films the row with the largest cosine."
-    pair = pd.DataFrame(np.sort(found[["whole", "cut"]], axis=1), found.index, columns=["i", "j"])
-    best = pair.assign(size=found["cosine"].abs()).sort_values(["i", "j", "size"]).drop_duplicates(["i", "j"], keep="last").index
-    return found.loc[best, ["whole", "cut", "crop", "cosine"]].reset_index(drop=True)
+def _best(found, cuts):
+    "Of each pair of films, with so many cuts each, the row with the largest cosine; the pairs in order."
+    if not len(found): return found
+    film = found["cut"] // cuts
+    pair = np.minimum(found["whole"], film).astype(np.int64) << 32 | np.maximum(found["whole"], film)
+    order = np.lexsort((np.abs(found["cosine"]), pair))
+    return found[order[np.append(pair[order][1:] != pair[order][:-1], True)]]
 
 # %% ../nbs/13_hashes.ipynb #90b0f1cb
 SMOOTH = 1  # pixels, on each level: the steps need slopes that reach to the next pixel

@@ -177,10 +177,11 @@ def only_rows(
 # %% ../nbs/09_manifest.ipynb #010739db
 def find_mask(
     path: str | Path,  # A film
-) -> str:  # Its lung mask; "" where there is none
-    "The lung mask that belongs to a film by its name."
+    kind: str = "masks",  # The folder: masks of lungs; phantoms have lesions too
+) -> str:  # The mask; "" where there is none
+    "The mask that belongs to a film by its name."
     folder, stem = os.path.split(os.path.splitext(path)[0])
-    masks = (os.path.join(place, "masks", stem + ".png") for place in (folder, os.path.dirname(folder)))
+    masks = (os.path.join(place, kind, stem + ".png") for place in (folder, os.path.dirname(folder)))
     return next((m for m in masks if os.path.isfile(m)), "")
 
 

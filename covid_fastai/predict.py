@@ -16,7 +16,8 @@ from PIL import Image
 
 from .bundle import Bundle
 from .core import InputError, atomic_path
-from .interpret import grad_cam, overlay_cam
+from .cams import cam_maps
+from .interpret import overlay_cam
 from .manifest import read_manifest
 from .radiograph import find_films, read_radiograph, resize_film
 from .tables import table_of
@@ -75,6 +76,6 @@ def _read(path, spec):
 
 
 def _write_cams(model, films, rows, folder):
-    cams = grad_cam(model, films)
+    cams = cam_maps(model, films)
     for film, cam, index, name in zip(films, cams, rows.index, rows["filename"]):
         with atomic_path(folder/f"{index:06d}-{Path(name).stem}.png") as tmp: Image.fromarray(overlay_cam(film, cam)).save(tmp, format="PNG")

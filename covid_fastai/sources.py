@@ -22,7 +22,7 @@ from fastprogress.fastprogress import progress_bar
 from filelock import FileLock
 
 from . import __version__
-from .archives import Limits, SUFFIXES, _disk_errors, unpack
+from .archives import Limits, SUFFIXES, disk_errors, unpack
 from .core import InputError, WorkError, one_of, read_json, write_json
 from .licenses import CITED
 
@@ -261,7 +261,7 @@ def _save(answer, part, start, total, transfer):
     if total is not None and total > start:
         pieces = progress_bar(pieces, total=math.ceil((total - start) / PIECE), leave=False)
         pieces.comment = f"{part.name[1:-5]}, {total / 1e6:,.0f} MB"
-    with _disk_errors(part), open(part, "r+b" if part.exists() else "wb") as f:
+    with disk_errors(part), open(part, "r+b" if part.exists() else "wb") as f:
         f.truncate(start)
         f.seek(start)
         for piece in pieces:

@@ -20,12 +20,10 @@ DEMO = dict(task="three-class", arch="small_cnn", freeze_epochs=0, epochs=24, si
 
 def _demo_verb(args):
     "Phantom study: draw, split, train, evaluate, explain."
-    from covid_fastai.phantom import phantom_study
-    study = args.out.with_name(args.out.name + "-study")
-    print(f"drawing a phantom study in {study}")
-    films = phantom_study(study)
+    manifest = _phantoms(args.out)
+    films = read_table(manifest, "manifest")
     print(f"{len(films)} films of {films['patient_id'].nunique()} made-up patients")
-    _train(RunConfig(str((study/"manifest.csv").resolve()), **DEMO), args.out)
+    _train(RunConfig(str(manifest.resolve()), **DEMO), args.out)
     _explain(args.out, 9)
 
 
@@ -145,16 +143,67 @@ def _predictions(path, task):
 
 
 def _explain_verb(args):
-    "Top losses and Grad-CAM of a run."
-    _explain(args.run, args.top)
+    "Top losses and heat maps of a run; with --score how much the maps are worth."
+    if args.score: return _score(args)
+    if args.against or args.others or args.lungs: raise InputError("--against, --others or --lungs without --score", "--score with them")
+    _explain(args.run, args.top, args.order, args.by, method=args.method, layer=args.layer)
 
 
-def _explain(path, top):
+def _explain(path, top, order="loss", by="", **kwargs):
     from covid_fastai.interpret import explain_run
-    table, files = explain_run(open_run(path), top)
+    table, files = explain_run(open_run(path), top, order, by, **kwargs)
     write_csv(path/"top_losses.csv", table)
-    print(f"\nlargest losses on the test films\n{table.to_string(index=False)}\n")
+    print(f"\n{order.replace('_', ' ')} first, on the test films\n{table.to_string(index=False)}\n")
     print(*(f"wrote {f}" for f in [path/"top_losses.csv", *files]), DISCLAIMER, sep="\n")
+
+
+def _score(args):
+    from covid_fastai.explanations import MapPlan, compare_explanations, film_explanations, plot_explanations, plot_removal, score_explanations
+    from covid_fastai.bundle import load_bundle
+    from covid_fastai.figures import save_figure
+    from covid_fastai.interpret import with_paths
+    from covid_fastai.lungs import LungNet
+    plan, lungs = MapPlan(args.method, args.layer), LungNet.load(args.lungs) if args.lungs else None
+    runs = [open_run(p) for p in (args.run, *args.against)]
+    films = {str(r.path): film_explanations(load_bundle(r.path), with_paths(r), plan, lungs, [load_bundle(o) for o in args.others] if r is runs[0] else ()) for r in runs}
+    tables = {name: score_explanations(rows) for name, rows in films.items()}
+    for name, table in tables.items():
+        write_csv(Path(name)/"explanations.csv", films[name]), write_csv(Path(name)/"explanation_scores.csv", table)
+        print(f"\n{name}: {args.method}, 95 % intervals over patients\n{_shown_scores(table, ('value', 'low', 'high', 'chance'))}")
+    for other in args.against: print(f"\n{args.run} less {other}\n{_shown_scores(compare_explanations(films[str(args.run)], films[str(other)]), ('a', 'b', 'value', 'low', 'high', 'p_holm'))}")
+    figures = dict(explanations=plot_explanations(tables), removal=plot_removal(films))
+    print("", *(f"wrote {save_figure(f, args.run/'figures'/f'{name}.png')}" for name, f in figures.items()), *(f"wrote {Path(n)/'explanations.csv'} and explanation_scores.csv" for n in tables), DISCLAIMER, sep="\n")
+
+
+def _shown_scores(table, columns): return table[["text", "mask", *columns, "better", "n"]].round(3).rename(columns=dict(text="score", mask="masks")).to_string(index=False)
+
+
+def _lungs_train_verb(args):
+    "Train a network that finds the lungs, on films with masks or on phantoms."
+    from covid_fastai.lungs import LungPlan, lung_scores, train_lungs
+    from covid_fastai.manifest import only_rows, read_manifest
+    plan = LungPlan(**{f.name: getattr(args, f.name) for f in fields(LungPlan) if hasattr(args, f.name)})
+    if args.out.exists() and not (args.out/"bundle.json").is_file(): raise InputError(f"{args.out} holds no bundle", "a new folder, or an earlier bundle", "choose another --out")
+    net, judged = train_lungs(only_rows(read_manifest(args.manifest or _phantoms(args.out), root=args.root), args.only), plan)
+    print(f"\npatients that it did not see; failed: Dice below 0.8\n{lung_scores(judged).round(3).to_string(index=False)}\nwrote {net.save(args.out)}\n{DISCLAIMER}")
+
+
+def _phantoms(out):
+    "The manifest of a phantom study beside a folder."
+    from covid_fastai.phantom import phantom_study
+    study = out.with_name(out.name + "-study")
+    print(f"drawing a phantom study in {study}")
+    phantom_study(study)
+    return study/"manifest.csv"
+
+
+def _lungs_apply_verb(args):
+    "Write a lung mask for each film that has none, and name those where none was found."
+    from covid_fastai.lungs import LungNet, PREDICTED, write_masks
+    from covid_fastai.manifest import read_manifest
+    table = write_masks(read_manifest(args.manifest, root=args.root), LungNet.load(args.bundle), args.out)
+    for name, fault in table.loc[table["fault"] != "", ["filename", "fault"]].to_numpy(): print(f"flagged: {name}: {fault}", file=sys.stderr)
+    print(f"{(table['mask'] == PREDICTED).sum()} masks made, {(table['fault'] != '').sum()} films flagged, {((table['mask'] != '') & (table['mask'] != PREDICTED)).sum()} had one; wrote {args.out/'masks'} and {args.out/'lungs.csv'}\n{DISCLAIMER}")
 
 
 def _predict_verb(args):
@@ -256,5 +305,5 @@ def _get_verb(args):
 
 
 VERBS = {  # What each verb runs: a function of the parsed flags, which gives the exit code (None for 0)
-    "demo": _demo_verb, "data list": _list_verb, "data get": _get_verb, "manifest build": _build_verb, "manifest check": _check_verb, "train": _train_verb, "crossval": _crossval_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "predict": _predict_verb,
+    "demo": _demo_verb, "data list": _list_verb, "data get": _get_verb, "manifest build": _build_verb, "manifest check": _check_verb, "train": _train_verb, "crossval": _crossval_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "lungs train": _lungs_train_verb, "lungs apply": _lungs_apply_verb, "predict": _predict_verb,
 }

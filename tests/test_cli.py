@@ -83,6 +83,36 @@ def test_evaluate_explain_predict(call, run_dir, study, tmp_path):
     assert (known["p_covid_x"].astype(float) - known["p_covid_y"].astype(float)).abs().max() < 1e-5
 
 
+def test_explanations_are_scored_and_compared(call, run_dir, tmp_path):
+    for name in ("a", "b"): shutil.copytree(run_dir, tmp_path/name)
+    code, out, _ = call("explain", tmp_path/"a", "--score", "--against", tmp_path/"b")
+    assert code == 0 and DISCLAIMER in out and f"{tmp_path/'a'} less {tmp_path/'b'}" in out
+    assert {"explanations.png", "removal.png"} <= {p.name for p in (tmp_path/"a"/"figures").iterdir()}
+    scores, films = (read_table(tmp_path/"b"/f"{name}.csv") for name in ("explanation_scores", "explanations"))
+    tested = read_table(run_dir/"predictions.csv").query("split == 'test'")
+    assert {"gap", "random", "shift", "blank"} <= set(scores["score"]) and sorted(films["filename"]) == sorted(tested["filename"])
+    for line, said in ((("--lungs", run_dir), "--against, --others or --lungs without --score"), (("--score", "--lungs", run_dir), "is for classifier; expected one for lungs"),
+                       (("--method", "gradcam"), "unknown method 'gradcam'"), (("--by", "hospital"), "unknown column 'hospital'"), (("--layer", "0.99"), "unknown part of 0 in layer '0.99'")):
+        code, _, err = call("explain", tmp_path/"a", *line)
+        assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_lungs_are_learnt_and_found(call, study, tmp_path):
+    code, out, _ = call("lungs", "train", "--manifest", study/"manifest.csv", "--out", tmp_path/"net", "--size", 64, "--epochs", 6)
+    assert code == 0 and DISCLAIMER in out and "phantom" in out
+    films = read_table(study/"manifest.csv")
+    films.assign(mask="").to_csv(tmp_path/"bare.csv", index=False)
+    code, out, err = call("lungs", "apply", "--bundle", tmp_path/"net", "--manifest", tmp_path/"bare.csv", "--root", study/"images", "--out", tmp_path/"found")
+    table = read_table(tmp_path/"found"/"lungs.csv")
+    made = {p.stem for p in (tmp_path/"found"/"masks").iterdir()}
+    assert code == 0 and len(table) == len(films) and err.count("flagged: ") == (table["mask"] == "").sum()
+    assert made == {name.removesuffix(".png") for name in table.loc[table["mask"] == "predicted", "filename"]} and len(made) > len(films) / 2
+    code, _, err = call("lungs", "train", "--manifest", tmp_path/"bare.csv", "--root", study/"images", "--out", tmp_path/"none")
+    assert code == 2 and "no film with a lung mask" in err and not (tmp_path/"none").exists()
+    code, _, err = call("predict", "--bundle", tmp_path/"net", study/"images", "--out", tmp_path/"p.csv")
+    assert code == 2 and "is for lungs; expected one for classifier" in err
+
+
 def test_predict_goes_on_after_what_it_cannot_read(call, run_dir, study, tmp_path):
     good = sorted((study/"images").iterdir())[0]
     (tmp_path/"in").mkdir()

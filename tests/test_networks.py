@@ -16,7 +16,7 @@ from covid_fastai.archs import ARCHS, Arch, get_arch
 from covid_fastai.blocks import xray_dls
 from covid_fastai.bundle import load_bundle, save_bundle
 from covid_fastai.core import InputError
-from covid_fastai.interpret import cam_layer, grad_cam, is_blank
+from covid_fastai.cams import METHODS, cam_layer, cam_maps, features_and_gradients, is_blank
 from covid_fastai.learner import xray_learner
 from covid_fastai.manifest import read_manifest
 from covid_fastai.models import HEADS, create_xray_body, create_xray_head, evaluation_mode, feature_shape, xray_model, xray_splitter
@@ -242,15 +242,20 @@ def test_it_learns(net, learn):
     assert set(moved) <= set(params) and len(moved) > len(params) / 2  # weights, and no statistics
 
 
-def test_grad_cam(net, learn):
-    layer = cam_layer(learn.model, size=net.film.shape[2:])
+def test_cams(net, learn):
+    layer = cam_layer(learn.model, film=net.film[:1])
     assert any(layer is m for m in learn.model[0].modules())
     if net.arch.cam:
         where = net.theirs.get_submodule(net.arch.cam)
         assert type(layer) is type(where) is nn.ReLU and learn.model.cam
-    cams = np.stack([grad_cam(learn.model, net.film[:4], target=k) for k in range(CLASSES)])
-    assert cams.shape[:2] == (CLASSES, 4) and np.isfinite(cams).all()
-    assert not is_blank(cams).all()
+    films = torch.cat([net.film[:2]] * CLASSES)
+    for method in METHODS:
+        cams = cam_maps(learn, films, method, target=np.repeat(range(CLASSES), 2))
+        assert len(cams) == len(films) and min(cams.shape[1:]) > 1 and np.isfinite(cams).all() and not is_blank(cams).all()
+    last = cam_maps(learn, films.contiguous(memory_format=torch.channels_last), method, target=0)
+    assert np.abs(last - cams).max() <= 1e-4 * cams.max()  # the last method does not ask for the class
+    half, full = (features_and_gradients(learn, films[:2], 0, precision=p, gradients=False)[0] for p in ("bf16", "fp32"))
+    assert (half - full).norm() < 0.1 * full.norm()
 
 
 def test_a_bundle_gives_the_same(net, learn):
