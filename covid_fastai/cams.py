@@ -51,7 +51,7 @@ def _named_layer(model, name):
 def _found_layer(model, film):
     "The last layer to put out a map of at least `MIN_PLACES` places each way; of a network of `xray_model` only the body and its stages are asked."
     own, found = isinstance(model, XrayNet), []
-    asked = [*model[0], model[0]] if own and isinstance(model[0], nn.Sequential) else [model[0]] if own else [m for m in model.modules() if m is not model]
+    asked = [*model[0][1:], model[0]] if own and isinstance(model[0], nn.Sequential) else [model[0]] if own else [m for m in model.modules() if m is not model]
 
     def note(module, args, out):
         if torch.is_tensor(out) and out.ndim == 4 and min(out.shape[2:]) >= MIN_PLACES: found.append(module)
@@ -157,8 +157,10 @@ def _grad_cam_pp(features, gradients):
 def _eigen_cam(features, gradients):
     places = features.flatten(2).transpose(1, 2).double()
     centred = places - places.mean(1, keepdim=True)
-    value, vector = torch.linalg.eigh(centred @ centred.transpose(1, 2))  # of the places: fewer than channels
-    first = vector[..., -1] * value[:, -1:].clamp(min=0).sqrt()
+    if places.shape[1] > places.shape[2]: first = (centred @ torch.linalg.eigh(centred.transpose(1, 2) @ centred)[1][..., -1:])[..., 0]  # of the fewer: channels
+    else:
+        value, vector = torch.linalg.eigh(centred @ centred.transpose(1, 2))  # or places
+        first = vector[..., -1] * value[:, -1:].clamp(min=0).sqrt()
     first = first * torch.where((first * places.norm(dim=2)).sum(1) < 0, -1, 1)[:, None]
     return first.view(len(features), *features.shape[2:]).relu().float().cpu().numpy()
 
