@@ -44,16 +44,18 @@ NEARBY = 0.03  # Of the side: how near counts as a hit (Zhang et al. take 15 pix
 
 
 def region_scores(
-    cams: np.ndarray,  # (n, s, s) maps, as large as their squares
-    regions: np.ndarray,  # bool (n, s, s)
+    cams: np.ndarray,  # (n, h, w), from `cam_maps`
+    regions: np.ndarray,  # bool (n, s, s): parts of the squares that the network saw
     near: float = 0.0,  # How far from the region still counts as a hit, in sides
 ) -> dict:  # `share`, `area`, `hit`, `chance`, each (n,) from 0 to 1; NaN where the map is blank or the region empty
     "How much of each map lies in a region, and whether its hottest place does."
-    total, empty = cams.sum((1, 2)), ~regions.any((1, 2))
+    (n, h, w), size, spread = cams.shape, regions.shape[1], square_cams(cams, regions.shape[1])
+    total, empty = spread.sum((1, 2)), ~regions.any((1, 2))
+    row, column = np.divmod(cams.reshape(n, -1).argmax(1), w)  # the hottest place is where the network's own map has it: at its centre
     far = [distance_transform_edt(~r) if near and r.any() else np.where(r, 0, np.inf) for r in regions]
-    counts = np.stack(far) <= near * cams.shape[1]
-    hit = counts.reshape(len(cams), -1)[np.arange(len(cams)), cams.reshape(len(cams), -1).argmax(1)]
-    out = dict(share=(cams * regions).sum((1, 2)) / np.where(total > 0, total, 1), area=regions.mean((1, 2)), hit=hit.astype(float), chance=counts.mean((1, 2)))
+    counts = np.stack(far) <= near * size
+    hit = counts[np.arange(n), (2 * row + 1) * size // (2 * h), (2 * column + 1) * size // (2 * w)]
+    out = dict(share=(spread * regions).sum((1, 2)) / np.where(total > 0, total, 1), area=regions.mean((1, 2)), hit=hit.astype(float), chance=counts.mean((1, 2)))
     return {name: np.where(is_blank(cams) | empty, np.nan, v) for name, v in out.items()}
 
 
@@ -243,9 +245,10 @@ def _scores(source, squares, codes, plan, regions, others, shuffled):
     "The scores of a batch of films."
     size, how = squares.shape[1], plan.how
     def maps(net): return square_cams(cam_maps(net, squares, target=codes, **how), size)
-    cams = maps(source)
+    own = cam_maps(source, squares, target=codes, **how)
+    cams = square_cams(own, size)
     regions = regions | {name: (np.broadcast_to(box, cams.shape), 0.0) for name, box in _boxes(plan, size).items()}
-    out = {f"{name}_{k}": v for name, (region, near) in regions.items() for k, v in region_scores(cams, region, near).items()}
+    out = {f"{name}_{k}": v for name, (region, near) in regions.items() for k, v in region_scores(own, region, near).items()}
     deleted, kept = removal_curves(source, squares, cams, codes, plan.seed, plan.precision)
     out |= {f"{word}_{100 * k // STEPS}": curve[:, k] for word, curve in (("deleted", deleted), ("kept", kept)) for k in range(STEPS + 1)}
     blank = is_blank(cams)
