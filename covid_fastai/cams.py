@@ -8,6 +8,7 @@ __all__ = ['MIN_PLACES', 'METHODS', 'GRADIENT_FREE', 'cam_layer', 'record_featur
 
 # %% ../nbs/42_cams.ipynb #0365ac8c
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -35,7 +36,12 @@ def cam_layer(
     if name: return _named_layer(model, name)
     if isinstance(model, XrayNet) and film is None: return model[0]
     if film is None: raise InputError("no layer for a network that is not from xray_model", "the name of a layer, or a film", f"one of {', '.join(n for n, _ in model.named_children())}")
-    return _found_layer(model, film)
+    known, shape = _FOUND.setdefault(model, {}), tuple(film.shape[1:])
+    if shape not in known: known[shape] = _found_layer(model, film)
+    return model.get_submodule(known[shape])
+
+
+_FOUND = WeakKeyDictionary()  # Network -> {(c, h, w) of its films: name of the layer}: finding it takes a pass, a tenth of the time of a batch
 
 
 def _named_layer(model, name):
@@ -49,18 +55,18 @@ def _named_layer(model, name):
 
 
 def _found_layer(model, film):
-    "The last layer to put out a map of at least `MIN_PLACES` places each way; of a network of `xray_model` only the body and its stages are asked."
-    own, found = isinstance(model, XrayNet), []
-    asked = [*model[0][1:], model[0]] if own and isinstance(model[0], nn.Sequential) else [model[0]] if own else [m for m in model.modules() if m is not model]
+    "The name of the last layer to put out a map of at least `MIN_PLACES` places each way; of a network of `xray_model` only the body and its stages are asked."
+    own, found, names = isinstance(model, XrayNet), [], {m: name for name, m in model.named_modules() if name}
+    asked = [*model[0][1:], model[0]] if own and isinstance(model[0], nn.Sequential) else [model[0]] if own else list(names)
 
     def note(module, args, out):
-        if torch.is_tensor(out) and out.ndim == 4 and min(out.shape[2:]) >= MIN_PLACES: found.append(module)
+        if torch.is_tensor(out) and out.ndim == 4 and min(out.shape[2:]) >= MIN_PLACES: found.append(names[module])
     handles = [m.register_forward_hook(note) for m in asked]
     try:
         with evaluation_mode(model), torch.no_grad(): model(film)
     finally:
         for h in handles: h.remove()
-    if not found and own: return model[0]
+    if not found and own: return "0"
     if not found: raise InputError(f"{type(model).__name__} has no layer with a map of {MIN_PLACES} × {MIN_PLACES} places on films of {tuple(film.shape[2:])} px", "a network with spatial features", "name a layer, or use larger films")
     return found[-1]
 
