@@ -165,6 +165,7 @@ def _score(args):
     from covid_fastai.lungs import LungNet
     plan, lungs = MapPlan(args.method, args.layer), LungNet.load(args.lungs) if args.lungs else None
     runs = [open_run(p) for p in (args.run, *args.against)]
+    _share_films(runs)
     films = {str(r.path): film_explanations(load_bundle(r.path), with_paths(r), plan, lungs, [load_bundle(o) for o in args.others] if r is runs[0] else ()) for r in runs}
     tables = {name: score_explanations(rows) for name, rows in films.items()}
     for name, table in tables.items():
@@ -173,6 +174,13 @@ def _score(args):
     for other in args.against: print(f"\n{args.run} less {other}\n{_shown_scores(compare_explanations(films[str(args.run)], films[str(other)]), ('a', 'b', 'value', 'low', 'high', 'p_holm'))}")
     figures = dict(explanations=plot_explanations(tables), removal=plot_removal(films))
     print("", *(f"wrote {save_figure(f, args.run/'figures'/f'{name}.png')}" for name, f in figures.items()), *(f"wrote {Path(n)/'explanations.csv'} and explanation_scores.csv" for n in tables), DISCLAIMER, sep="\n")
+
+
+def _share_films(runs):
+    "Refuse, before maps are made, runs that cannot be compared."
+    first, *others = (set(r.predictions.query("split == 'test'")["filename"]) for r in runs)
+    for run, films in zip(runs[1:], others):
+        if not first & films: raise InputError(f"{runs[0].path} and {run.path} have no test film in common", "runs on one manifest with one split", "train both with the same --manifest and --seed")
 
 
 def _shown_scores(table, columns): return table[["text", "mask", *columns, "better", "n"]].round(3).rename(columns=dict(text="score", mask="masks")).to_string(index=False)

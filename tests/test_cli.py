@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from covid_fastai.cli import main
-from covid_fastai.core import DISCLAIMER, read_table
+from covid_fastai.core import DISCLAIMER, read_table, write_csv
 
 COMMAND = str(Path(sys.executable).with_name("covid_fastai"))
 SMALL = ["--arch", "small_cnn", "--size", "96", "--bs", "16", "--hidden", "0", "--epochs", "1", "--freeze-epochs", "0", "--precision", "fp32"]
@@ -95,6 +95,9 @@ def test_explanations_are_scored_and_compared(call, run_dir, tmp_path):
                        (("--method", "gradcam"), "unknown method 'gradcam'"), (("--by", "hospital"), "unknown column 'hospital'"), (("--layer", "0.99"), "unknown part of 0 in layer '0.99'")):
         code, _, err = call("explain", tmp_path/"a", *line)
         assert code == 2 and said in err and err.count("\n") == 1
+    write_csv(tmp_path/"b"/"predictions.csv", (preds := read_table(run_dir/"predictions.csv")).assign(filename="other " + preds["filename"]))
+    code, _, err = call("explain", tmp_path/"a", "--score", "--against", tmp_path/"b")
+    assert code == 2 and "have no test film in common; expected runs on one manifest" in err
 
 
 def test_lungs_are_learnt_and_found(call, study, tmp_path):

@@ -75,7 +75,7 @@ def test_maps_of_a_network_that_forgot_are_others(finder):
 @pytest.mark.slow
 def test_a_planted_letter_is_found(real_weights, tmp_path):
     "No lesion can be seen, and a letter goes with COVID-19: the map holds more than five times its area of it, and the lungs hold less than theirs."
-    learn, preds = trained(tmp_path/"study", real_weights, ("covid", "normal"), 160, 192, 4, visibility=0.0, shortcuts=dict(letter=1.0))
+    learn, preds = trained(tmp_path/"study", real_weights, ("covid", "normal"), 160, 128, 4, visibility=0.0, shortcuts=dict(letter=1.0))
     scores = scores_of(learn, preds[preds["target"] == "covid"], boxes=(LETTER,))
     assert scores.loc["letter_ratio", "low"] >= 5 and scores.loc["letter_hit", "low"] > 0.85, scores
     assert scores.loc["lung_ratio", "high"] < 1 and scores.loc["lung_hit", "high"] < scores.loc["lung_hit", "chance"], scores
