@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _add_study(p)
     _add_evaluate(verb("evaluate"))
     _add_explain(verb("explain"))
+    _add_audit(verb("audit"))
     lungs = verbs.add_parser("lungs", help="A network that finds the lungs.").add_subparsers(dest="action", required=True)
     _add_lungs_train(verb("lungs train", lungs))
     _add_lungs_apply(verb("lungs apply", lungs))
@@ -143,6 +144,16 @@ def _add_explain(p):
     p.add_argument("--against", type=Path, nargs="+", default=[], help="with --score: other runs on the same films, compared row by row")
     p.add_argument("--others", type=Path, nargs="+", default=[], help="with --score: runs of the same recipe with other seeds or folds, for agreement")
     p.add_argument("--lungs", type=Path, help="with --score: bundle of `lungs train`, for films without a mask")
+
+
+def _add_audit(p):
+    p.add_argument("run", type=Path, nargs="?", help="run folder: its films, its predictions, its network")
+    p.add_argument("--manifest", type=Path, help="films, in place of a run")
+    p.add_argument("--root", type=Path, help="where the films are, when not beside the manifest")
+    p.add_argument("--predictions", type=Path, help="with --manifest: a predictions table of any tool")
+    p.add_argument("--split", default="test", help="the split that is judged (test)")
+    p.add_argument("--lungs", type=Path, help="bundle of `lungs train`, for films without a mask")
+    p.add_argument("--out", type=Path, help="folder for audit.html, verdict.json and gate.png (RUN/audit, or audit)")
 
 
 def _add_lungs_train(p):

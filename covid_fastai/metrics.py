@@ -198,7 +198,8 @@ def _notes(result):
     for which in ("a", "b"):
         only = result.get(f"only_{which}", [])
         notes[f"{len(only)} films only in {which}, left out: {', '.join(only[:3])}{', …' if len(only) > 3 else ''}."] = bool(only)
-    return [text for text, holds in notes.items() if holds] + [result[k] for k in ("tests_text", "verdict_text") if k in result]
+    verdict = [f"Verdict: {result['verdict'] or 'none, because no control was run: covid_fastai audit'}."] if "verdict" in result else []
+    return [text for text, holds in notes.items() if holds] + [result[k] for k in ("tests_text", "verdict_text") if k in result] + verdict
 
 
 def format_metrics(

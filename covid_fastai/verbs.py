@@ -90,6 +90,7 @@ def _evaluate_verb(args):
     if len(tables) > 2: return _print_models(tables, task, args.split)
     if len(tables) == 2: result = compare(*tables.values(), task, args.split)
     else: result = evaluate(tables[str(args.path)], task, args.split, intervals=args.intervals, prevalence=args.prevalence)
+    if "verdict" in result and args.path.is_dir() and args.split == "test": result["verdict"] = open_run(args.path).metrics.get("verdict")
     print(format_metrics(result))
     if args.by: _print_subgroups(tables[str(args.path)], task, args)
     if args.out: write_json(args.out, result)
@@ -184,6 +185,46 @@ def _share_films(runs):
 
 
 def _shown_scores(table, columns): return table[["text", "mask", *columns, "better", "n"]].round(3).rename(columns=dict(text="score", mask="masks")).to_string(index=False)
+
+
+def _audit_verb(args):
+    "What films give away without a lung; of a run or a predictions table also controls, and a verdict."
+    from covid_fastai.audit import audit, audit_page
+    films, preds, network = _audited(args)
+    out = args.out or (args.run/"audit" if args.run else Path("audit"))
+    result = audit(films)
+    print(*(f"{r.level}: {r.text}" for r in result["findings"].itertuples()), sep="\n")
+    print(f"wrote {audit_page(result, out/'audit.html', str(args.run or args.manifest))}")
+    if preds is not None: _print_verdict(films, preds, network, args, out)
+    print(DISCLAIMER)
+
+
+def _audited(args):
+    "Films, predictions (or None) and network (or None) of what is to be audited."
+    from covid_fastai.bundle import load_bundle
+    from covid_fastai.manifest import read_manifest
+    if bool(args.run) == bool(args.manifest): raise InputError("a run and a manifest" if args.run else "nothing to audit", "a run folder, or --manifest", "add --predictions to judge a table of any tool")
+    if args.manifest: return read_manifest(args.manifest, root=args.root), read_table(args.predictions, "predictions") if args.predictions else None, None
+    if args.predictions: raise InputError("--predictions with a run", "one of them", "a run has its own")
+    run = open_run(args.run)
+    films = read_manifest(run.config.manifest, root=args.root or run.config.root)
+    return films.drop(columns=[c for c in ("group", "split") if c in films]).merge(run.films[["filename", "group", "split"]], on="filename"), run.predictions, load_bundle(run.path)
+
+
+def _print_verdict(films, preds, network, args, out):
+    from covid_fastai.controls import stand_of
+    from covid_fastai.figures import save_figure
+    from covid_fastai.gate import gate, plot_gate, run_controls
+    from covid_fastai.lungs import LungNet
+    stand = stand_of(preds, films, args.split)
+    verdict = gate(preds, stand, run_controls(stand, network, LungNet.load(args.lungs) if args.lungs else None), args.split)
+    table = verdict["controls"]
+    print(f"\nAUC of COVID-19 against the rest {verdict['result']['auc']:.3f} ({verdict['result']['low']:.3f} to {verdict['result']['high']:.3f}), n = {verdict['result']['n']}; controls, with the share of it that each reaches")
+    print(table[["control", "sees", "n", "auc", "low", "high", "share", "s_low", "s_high"]].round(3).to_string(index=False))
+    print(f"\nverdict: {verdict['verdict']}", *(f"- {r}" for r in verdict["reasons"]), sep="\n")
+    write_json(out/"verdict.json", verdict | dict(controls=table.astype(object).where(table.notna(), None).to_dict("records")))
+    if args.run and args.split == "test": write_json(args.run/"metrics.json", open_run(args.run).metrics | dict(verdict=verdict["verdict"]))
+    print(f"wrote {out/'verdict.json'} and {save_figure(plot_gate(verdict), out/'gate.png')}")
 
 
 def _lungs_train_verb(args):
@@ -313,5 +354,5 @@ def _get_verb(args):
 
 
 VERBS = {  # What each verb runs: a function of the parsed flags, which gives the exit code (None for 0)
-    "demo": _demo_verb, "data list": _list_verb, "data get": _get_verb, "manifest build": _build_verb, "manifest check": _check_verb, "train": _train_verb, "crossval": _crossval_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "lungs train": _lungs_train_verb, "lungs apply": _lungs_apply_verb, "predict": _predict_verb,
+    "demo": _demo_verb, "data list": _list_verb, "data get": _get_verb, "manifest build": _build_verb, "manifest check": _check_verb, "train": _train_verb, "crossval": _crossval_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "audit": _audit_verb, "lungs train": _lungs_train_verb, "lungs apply": _lungs_apply_verb, "predict": _predict_verb,
 }

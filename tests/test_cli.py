@@ -279,3 +279,30 @@ def test_nothing_is_chosen_on_test_films(call, tmp_path):
     PREDS.to_csv(tmp_path/"p.csv", index=False)
     refused(call("evaluate", tmp_path/"p.csv", "--calibrate"), "no row of split 'valid'; expected one of test")
     refused(call("evaluate", tmp_path/"p.csv", "--sensitivity", "0.9"), "no row of split 'valid'")
+
+
+# Audit
+
+def test_audit_of_a_run_and_of_another_tools_table(call, run_dir, study, tmp_path):
+    shutil.copytree(run_dir, tmp_path/"run")
+    code, out, _ = call("audit", tmp_path/"run")
+    verdict = json.loads((tmp_path/"run"/"audit"/"verdict.json").read_text())
+    assert code == 0 and f"verdict: {verdict['verdict']}" in out and DISCLAIMER in out and all(f"- {r}" in out for r in verdict["reasons"])
+    assert {"metadata", "source", "no lungs", "frame", "mask", "lungs", "16 px", "whole"} <= {c["control"] for c in verdict["controls"]}
+    assert json.loads((tmp_path/"run"/"metrics.json").read_text())["verdict"] == verdict["verdict"] and f"Verdict: {verdict['verdict']}" in call("evaluate", tmp_path/"run")[1]
+    page = (tmp_path/"run"/"audit"/"audit.html").read_text()
+    assert DISCLAIMER in page and "http" not in page and (tmp_path/"run"/"audit"/"gate.png").stat().st_size > 10_000
+    other = read_table(run_dir/"predictions.csv").query("split == 'test'")[["filename", "target", "p_covid", "p_normal", "p_other", "split"]]
+    write_csv(tmp_path/"other.csv", other)
+    code, out, _ = call("audit", "--manifest", study/"manifest.csv", "--predictions", tmp_path/"other.csv", "--out", tmp_path/"audit")
+    assert code == 0 and {c["control"] for c in json.loads((tmp_path/"audit"/"verdict.json").read_text())["controls"]} == {"metadata", "source"}
+    code, out, _ = call("audit", "--manifest", study/"manifest.csv", "--out", tmp_path/"films")
+    assert code == 0 and (tmp_path/"films"/"audit.html").is_file() and not (tmp_path/"films"/"verdict.json").exists()
+
+
+def test_audit_refuses(call, run_dir, study, tmp_path):
+    refused(call("audit"), "nothing to audit; expected a run folder, or --manifest")
+    refused(call("audit", run_dir, "--manifest", study/"manifest.csv"), "a run and a manifest")
+    refused(call("audit", run_dir, "--predictions", run_dir/"predictions.csv"), "--predictions with a run")
+    refused(call("audit", run_dir, "--out", tmp_path/"x", "--split", "trial"), "no row of split 'trial'")
+    refused(call("audit", run_dir, "--out", tmp_path/"x", "--lungs", run_dir), "is for classifier; expected one for lungs")
