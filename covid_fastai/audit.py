@@ -127,11 +127,11 @@ LEVELS = ("fault", "warning", "note")
 def audit(
     films: pd.DataFrame,  # From `read_manifest`; with `split` when one is to be checked
     target: str = "label",  # The column to be guessed
-    search: bool = True,  # Look for copies on the pixels
+    search: bool = True,  # Look for copies on the pixels, where the films are not in groups yet
 ) -> dict:  # `findings` (level, text; the worst first); tables `associations`, `label_by_source`, `classes`, `leaks`, `odd`; `copies` (films that have one in the manifest)
     "What a manifest would let a network learn without looking at a lung."
     facts = films.join(film_facts(films)) if "path" in films else films
-    grouped = add_groups(films, search)
+    grouped = films if "group" in films else add_groups(films, search)
     out = dict(associations=associations(facts, target), label_by_source=_by_source(films, target), classes=_classes(grouped, target), leaks=_divided(grouped), odd=odd_films(facts, target),
         copies=int(grouped["group"].duplicated(keep=False).sum() - _same_patient(grouped)))
     found = [f for look in LOOKS for f in look(out, len(films))]

@@ -30,7 +30,7 @@ from .lungs import LungNet, lung_masks
 from .models import evaluation_mode
 from .radiograph import resize_film
 from .splits import add_groups
-from .tables import infer_task, judged_rows, table_of
+from .tables import infer_task, judged_rows, table_of, units
 
 # %% ../nbs/46_controls.ipynb #9b776880
 @dataclass(frozen=True)
@@ -226,8 +226,8 @@ def permuted_labels(
     seed: int,  # Of the permutation
 ) -> np.ndarray:  # (films,) class codes
     "The label of another group of films for each: patients keep one label over all their films, also across splits."
-    unit, names = pd.factorize(stand.films["patient_id"] if "patient_id" in stand.films else stand.films["group"])
-    first = np.zeros(len(names), int)
+    unit, _ = units(stand.films)  # groups: patients, and copies under other names
+    first = np.zeros(unit.max() + 1, int)
     first[unit[::-1]] = stand.codes[::-1]
     return rng(seed, "permuted").permutation(first)[unit]
 

@@ -203,8 +203,9 @@ def _audited(args):
     "Films, predictions (or None) and network (or None) of what is to be audited."
     from covid_fastai.bundle import load_bundle
     from covid_fastai.manifest import read_manifest
+    from covid_fastai.splits import add_groups
     if bool(args.run) == bool(args.manifest): raise InputError("a run and a manifest" if args.run else "nothing to audit", "a run folder, or --manifest", "add --predictions to judge a table of any tool")
-    if args.manifest: return read_manifest(args.manifest, root=args.root), read_table(args.predictions, "predictions") if args.predictions else None, None
+    if args.manifest: return add_groups(read_manifest(args.manifest, root=args.root)), read_table(args.predictions, "predictions") if args.predictions else None, None
     if args.predictions: raise InputError("--predictions with a run", "one of them", "a run has its own")
     run = open_run(args.run)
     films = read_manifest(run.config.manifest, root=args.root or run.config.root)
