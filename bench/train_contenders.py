@@ -87,7 +87,7 @@ def plain_learner(c, films, bs, workers):
 
 def our_learner(c, films, bs, train_bn=False, **kwargs):
     "The learner of this package."
-    return xray_learner(xray_dls(films, TASK, SIZE, bs, c.aug, device=torch.device(c.device)), c.arch, "random", train_bn=train_bn, **kwargs)
+    return xray_learner(xray_dls(films, TASK, SIZE, bs, aug=c.aug, device=torch.device(c.device)), c.arch, "random", train_bn=train_bn, **kwargs)
 
 
 def full_plain(c, films, amount, workers):
@@ -169,7 +169,7 @@ def memory(c, films, amount, workers):
     with tempfile.TemporaryDirectory() as d:
         made = pd.DataFrame([made_up_film(f"{d}/{i}.png", i) for i in range(amount.memory)])
         os.environ[CACHE_VARIABLE] = d
-        for batch in xray_dls(made, TASK, SIZE, BS, c.aug).train: pass
+        for batch in xray_dls(made, TASK, SIZE, BS, aug=c.aug).train: pass
     status = Path("/proc/self/status").read_text()  # not getrusage, whose peak begins with that of the process which started this one
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
 

@@ -85,13 +85,14 @@ class PixelCache:
         size: int = 224,  # Side of the square, pixels
         fit: str = "squish",  # How a film becomes square: see `resize_film`
         folder: str | Path | None = None,  # Where the pixels are kept; `cache_folder()` by default
+        prepare=None,  # What happens to a film before it becomes a square: a function of uint8 (H, W) with a `key`, letters that change with what it does
     ):
         if not isinstance(size, (int, np.integer)) or size < 1: raise InputError(f"films of {size!r} px", "a whole number of at least 1")
-        self.size, self.fit, self.folder = size, one_of(fit, FITS, "fit"), folder
-        self._place = Path(folder or cache_folder()).absolute()/f"{size}-{fit}-{_decoder()}"
+        self.size, self.fit, self.folder, self.prepare = size, one_of(fit, FITS, "fit"), folder, prepare
+        self._place = Path(folder or cache_folder()).absolute()/"-".join((str(size), fit, _decoder(), *([prepare.key] if prepare else [])))
         self._view = {}, np.empty((0, size, size), np.uint8)  # row of each key, and the rows; always replaced as one, for threads
 
-    def __reduce__(self): return PixelCache, (self.size, self.fit, self.folder)  # a worker process maps the files itself
+    def __reduce__(self): return PixelCache, (self.size, self.fit, self.folder, self.prepare)  # a worker process maps the files itself
 
     def __getitem__(self, path):
         key = content_key(path)
@@ -144,7 +145,7 @@ class PixelCache:
         with _lock(self._place):
             self._place.mkdir(exist_ok=True)
             (rows, films), done = self._whole(), []
-            try: done.extend(_decoded({k: p for k, p in wanted.items() if k not in rows}, self.size, self.fit))
+            try: done.extend(_decoded({k: p for k, p in wanted.items() if k not in rows}, self.size, self.fit, self.prepare))
             finally: self._append(len(films), done)
             return self._look()
 
@@ -178,16 +179,17 @@ def _numbered(keys, n):
     return {keys[i * KEY_BYTES:(i + 1) * KEY_BYTES]: i for i in range(n)}
 
 
-def _decoded(wanted, size, fit):
+def _decoded(wanted, size, fit, prepare):
     "The films of `{key: path}` in their order, as `(key, film)`."
     with whole_files_only(), ThreadPoolExecutor(min(8, num_cpus())) as pool:  # Pillow's switch is the same for all threads: set around them, it stays
-        yield from pool.map(partial(_decode_one, size, fit), wanted.items())
+        yield from pool.map(partial(_decode_one, size, fit, prepare), wanted.items())
 
 
-def _decode_one(size, fit, item):
+def _decode_one(size, fit, prepare, item):
     "A film as a square, after a look whether it is still the film of its key."
     key, path = item
-    film = resize_film(read_radiograph(path), size, fit)
+    film = read_radiograph(path)
+    film = resize_film(prepare(film) if prepare else film, size, fit)
     if content_key(path) != key: raise WorkError(f"{path} was changed while it was read; start again when it is finished")
     return key, film
 
@@ -208,11 +210,11 @@ def _lock(place):
 # %% ../nbs/25_cache.ipynb #fa707e93
 def cache_size(
     folder: str | Path | None = None,  # A folder of pixels; `cache_folder()` by default
-) -> pd.DataFrame:  # A row for each settings: size, fit, films, bytes, current (made by the versions that are installed now)
+) -> pd.DataFrame:  # A row for each settings: size, fit, prepared (key of what happened before), films, bytes, current (made by the versions that are installed now)
     "What a cache holds."
     found = [(p.parent.name.split("-"), p) for p in sorted(Path(folder or cache_folder()).glob("*-*-*/films.u8"))]
-    rows = [(int(size), fit, p.stat().st_size // int(size)**2, p.stat().st_size, made == _decoder()) for (size, fit, made), p in found]
-    return pd.DataFrame(rows, columns=["size", "fit", "films", "bytes", "current"])
+    rows = [(int(size), fit, "".join(key), p.stat().st_size // int(size)**2, p.stat().st_size, made == _decoder()) for (size, fit, made, *key), p in found]
+    return pd.DataFrame(rows, columns=["size", "fit", "prepared", "films", "bytes", "current"])
 
 
 def clear_cache(

@@ -28,17 +28,17 @@ from scipy.ndimage import binary_fill_holes, label
 from sklearn.model_selection import GroupShuffleSplit
 from torch import nn
 
-from .bundle import fill_model, read_facts, write_bundle
-from .core import InputError, atomic_path, one_of, rng, write_csv
+from .core import InputError, atomic_path, write_csv
 from .intervals import proportion_score
 from .learner import choose_precision
-from .manifest import find_mask, mask_paths
+from .manifest import mask_paths
 from .models import evaluation_mode, in_precision
 from .radiograph import film_info, open_image, read_radiograph, resize_film
 from .resampling import bootstrap, percentile_score
 from .scores import unit_sums
 from .splits import add_groups
 from .tables import units
+from .tensors import fill_model, read_facts, write_bundle
 
 # %% ../nbs/41_lungs.ipynb #a1fc81a9
 def read_mask(
@@ -208,8 +208,8 @@ def train_lungs(
     films = _with_masks(films)
     x, y = _squares(films, plan)
     train, test = next(GroupShuffleSplit(1, test_size=plan.test, random_state=plan.seed).split(x, groups=films["group"]))
-    dls = DataLoaders(_loader(x[train], y[train], plan, True), _loader(x[test], y[test], plan, False), device="cpu")
-    with no_random(plan.seed):
+    with no_random(plan.seed):  # the loaders too draw a seed of their own
+        dls = DataLoaders(_loader(x[train], y[train], plan, True), _loader(x[test], y[test], plan, False), device="cpu")
         learn = Learner(dls, UNet().to(memory_format=torch.channels_last), overlap_loss, cbs=_Move())
         learn.model.bf16 = choose_precision("auto", "cpu") == "bf16"
         learn.fit_one_cycle(plan.epochs, plan.lr)
