@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import ttest_1samp
 
-from .controls import VIEWS, Stand, fact_columns, facts_control, linear_control, permuted_areas, source_control, source_probe, view_features
+from .controls import SIGHTS, Stand, fact_columns, facts_control, linear_control, permuted_areas, source_control, source_probe, view_features
 from .core import DISCLAIMER
 from .figures import PALETTE, new_figure, style
 from .lungs import LungNet
@@ -48,7 +48,7 @@ def run_controls(
     if "path" in films:
         p["metadata"] = facts_control(stand, facts := fact_columns(films))
         whole = facts.select_dtypes("number").fillna(-1).to_numpy(float)
-    if network is not None: features = view_features(network, films, lungs, tuple(VIEWS), network.spec["size"])
+    if network is not None: features = view_features(network, films, lungs, tuple(SIGHTS), network.spec["size"])
     p |= {view: linear_control(stand, x) for view, x in features.items()}
     whole = features.get("whole", whole)
     tables = {name: stand.table(p[name], name) for name in CONTROLS if name in p and not np.isnan(p[name]).all()}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_COLUMNS', 'FORMULA', 'UNPLAIN', 'HOST', 'TIED', 'WARNINGS', 'read_sheet', 'formula_rows', 'locate_films',
-           'read_manifest', 'only_rows', 'find_mask', 'mask_paths', 'label_source_tie', 'check_manifest',
+           'read_manifest', 'only_rows', 'find_mask', 'mask_paths', 'corrected_v', 'label_source_tie', 'check_manifest',
            'format_check']
 
 # %% ../nbs/09_manifest.ipynb #a04a9ef1
@@ -200,13 +200,24 @@ def mask_paths(
 TIED = 0.3  # Cramér's V from which a tie is warned of; "medium" for Cohen's w (Statistical Power Analysis, 2nd ed. 1988, p. 227)
 
 
+def corrected_v(
+    table: np.ndarray,  # (rows, columns) counts
+) -> tuple:  # V, 0 to 1 (NaN for a single row or column), and the p of the chi-squared test
+    "Cramér's V with Bergsma's correction."
+    from scipy.stats import chi2_contingency  # Here, because it takes as long to import as all the rest
+    table = np.asarray(table, float)
+    table, n = table[table.sum(1) > 0][:, table.sum(0) > 0], table.sum()
+    if min(table.shape) < 2: return float("nan"), float("nan")
+    chi2, p, dof, _ = chi2_contingency(table, correction=False)
+    rows, columns = (k - (k - 1)**2 / (n - 1) for k in table.shape)
+    return float(np.sqrt(max(0.0, chi2 / n - dof / (n - 1)) / max(min(rows, columns) - 1, 1e-9))), float(p)
+
+
 def label_source_tie(
     df: pd.DataFrame,  # A manifest with `label` and `source`
 ) -> float:  # 0 to 1; NaN where there is only one label or one source
     "Cramér's V between label and source."
-    from scipy.stats.contingency import association  # Here, because it takes as long to import as all the rest
-    table = _cross(df, "source")
-    return float(association(table, method="cramer")) if min(table.shape) > 1 else float("nan")
+    return corrected_v(_cross(df, "source"))[0]
 
 
 def check_manifest(

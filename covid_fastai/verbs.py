@@ -190,8 +190,9 @@ def _shown_scores(table, columns): return table[["text", "mask", *columns, "bett
 
 def _audit_verb(args):
     "What films give away without a lung; of a run or a predictions table also controls, and a verdict."
-    from covid_fastai.audit import audit, audit_page
+    from covid_fastai.audit import audit, audit_page, with_film_facts
     films, preds, network = _audited(args)
+    films = with_film_facts(films)
     out = args.out or (args.run/"audit" if args.run else Path("audit"))
     result = audit(films)
     print(*(f"{r.level}: {r.text}" for r in result["findings"].itertuples()), sep="\n")
