@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(p)
     _add_run(p, "study folder")
     _add_study(p)
+    _add_ablate(verb("ablate"))
     _add_evaluate(verb("evaluate"))
     _add_explain(verb("explain"))
     _add_audit(verb("audit"))
@@ -114,6 +115,16 @@ def _add_study(p):
         p.add_argument(f"--{flag}", type=int, default=default, help=f"{text} ({default})")
     p.add_argument("--dask", default="", metavar="ADDRESS", help="a Dask scheduler that runs the fits, such as tcp://127.0.0.1:8786")
     p.add_argument("--choose", action="append", default=[], metavar="NAME=V,V", help="settings to choose within each fold (nested), such as lr=0.001,0.01")
+
+
+def _add_ablate(p):
+    _add_settings(p)
+    p.add_argument("--out", type=Path, required=True, help="study folder; what is in it already is not trained again")
+    p.add_argument("--config", type=Path, help="config.json of an earlier run; flags override it")
+    for flag, kind, default, text in (("hours", float, 4.0, "after which no training is begun"), ("seeds", int, 3, "trainings of each recipe that is confirmed or judged"), ("keep", int, 5, "recipes that are confirmed"),
+                                      ("least", int, 10, "films of COVID-19, and of other infections, of a host that is left out"), ("fold", int, 0, "fifth of the patients that is kept from training and choice, 0 to 4"), ("workers", int, 1, "processes")):
+        p.add_argument(f"--{flag}", type=kind, default=default, help=f"{text} ({default})")
+    p.add_argument("--table", type=Path, help="Markdown file for the tables, beside ablation.md in the study folder")
 
 
 def _add_evaluate(p):

@@ -11,8 +11,9 @@ from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
 
-from .core import DISCLAIMER, InputError, one_of, read_json, read_table, write_csv, write_json
+from .core import DISCLAIMER, InputError, one_of, read_json, read_table, write_bytes, write_csv, write_json
 from .data_verbs import DATA_VERBS, draw_study
+from .recipes import get_recipe
 from .runs import RunConfig, open_run, partial_path, read_config, setting_types
 
 # %% ../nbs/59_verbs.ipynb #08e4c32b
@@ -68,6 +69,19 @@ def _crossval_verb(args):
     executor, threads = executor_of(args.workers, args.dask)
     result = cross_validate(config, args.out, study, candidates, executor, threads, args.resume, print)
     print(f"\n{format_study(result)}\n\nstudy folder: {args.out}")
+
+
+def _ablate_verb(args):
+    "What each option of a recipe brings: chosen without a host, read on it; an interrupted study goes on by itself."
+    from covid_fastai.ablation import OPTIONS, AblationPlan, ablate, format_ablation
+    from covid_fastai.fits import executor_of
+    config, plan = _config(args), AblationPlan(**{f.name: getattr(args, f.name) for f in fields(AblationPlan)})
+    tried = {name: s for name, s in OPTIONS.items() if config.lungs or not get_recipe(**s).asks_lungs}
+    if len(tried) < len(OPTIONS): print(f"not tried without --lungs: {', '.join(OPTIONS.keys() - tried.keys())}")
+    executor, threads = executor_of(args.workers)
+    text = format_ablation(ablate(config, args.out, plan, tried, executor, threads, print))
+    for path in filter(None, (args.out/"ablation.md", args.table)): write_bytes(path, text.encode())
+    print(f"\n{text}\nstudy folder: {args.out}")
 
 
 def _candidates(choose):
@@ -246,5 +260,5 @@ def _predict_verb(args):
 
 
 VERBS = DATA_VERBS | {  # What each verb runs: a function of the parsed flags, which gives the exit code (None for 0)
-    "demo": _demo_verb, "train": _train_verb, "crossval": _crossval_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "audit": _audit_verb, "predict": _predict_verb,
+    "demo": _demo_verb, "train": _train_verb, "crossval": _crossval_verb, "ablate": _ablate_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "audit": _audit_verb, "predict": _predict_verb,
 }
