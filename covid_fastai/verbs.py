@@ -21,12 +21,13 @@ DEMO = dict(task="three-class", arch="small_cnn", freeze_epochs=0, epochs=24, si
 
 
 def _demo_verb(args):
-    "Phantom study: draw, split, train, evaluate, explain."
+    "Phantom study: draw, split, train, evaluate, explain, audit."
     manifest = draw_study(args.out)
     films = read_table(manifest, "manifest")
     print(f"{len(films)} films of {films['patient_id'].nunique()} made-up patients")
     _train(RunConfig(str(manifest.resolve()), **DEMO), args.out)
     _explain(args.out, 9)
+    _audit(args.out)
 
 
 def _train_verb(args):
@@ -203,44 +204,64 @@ def _shown_scores(table, columns): return table[["text", "mask", *columns, "bett
 
 
 def _audit_verb(args):
-    "What films give away without a lung; of a run or a predictions table also controls, and a verdict."
+    "What films give away without a lung; of a run, a study or a predictions table also controls, and a verdict."
+    if bool(args.run) == bool(args.manifest): raise InputError("a run and a manifest" if args.run else "nothing to audit", "a run folder, or --manifest", "add --predictions to judge a table of any tool")
+    if args.run and args.predictions: raise InputError("--predictions with a run", "one of them", "a run has its own")
+    _audit(args.run or args.manifest, args.predictions, args.root, args.lungs, args.split, args.out)
+
+
+def _audit(path, predictions=None, root=None, lungs=None, split="test", out=None):
     from covid_fastai.audit import audit, audit_page, with_film_facts
-    films, preds, network = _audited(args)
-    films = with_film_facts(films)
-    out = args.out or (args.run/"audit" if args.run else Path("audit"))
+    films, preds, network = _audited(path, predictions, root)
+    films, out = with_film_facts(films), out or (path/"audit" if path.is_dir() else Path("audit"))
     result = audit(films)
-    print(*(f"{r.level}: {r.text}" for r in result["findings"].itertuples()), sep="\n")
-    print(f"wrote {audit_page(result, out/'audit.html', str(args.run or args.manifest))}")
-    if preds is not None: _print_verdict(films, preds, network, args, out)
+    print("", *(f"{r.level}: {r.text}" for r in result["findings"].itertuples()), sep="\n")
+    print(f"wrote {audit_page(result, out/'audit.html', str(path))}")
+    if preds is not None: _print_verdict(path, _verdict(films, preds, network, lungs, split), split, out)
     print(DISCLAIMER)
 
 
-def _audited(args):
-    "Films, predictions (or None) and network (or None) of what is to be audited."
+def _audited(path, predictions, root):
+    "Films, predictions (or None) and network (or None) of a run, a study or a manifest."
     from covid_fastai.bundle import load_bundle
-    from covid_fastai.manifest import read_manifest
+    from covid_fastai.manifest import only_rows, read_manifest
     from covid_fastai.splits import add_groups
-    if bool(args.run) == bool(args.manifest): raise InputError("a run and a manifest" if args.run else "nothing to audit", "a run folder, or --manifest", "add --predictions to judge a table of any tool")
-    if args.manifest: return add_groups(read_manifest(args.manifest, root=args.root)), read_table(args.predictions, "predictions") if args.predictions else None, None
-    if args.predictions: raise InputError("--predictions with a run", "one of them", "a run has its own")
-    run = open_run(args.run)
-    films = read_manifest(run.config.manifest, root=args.root or run.config.root)
-    return films.drop(columns=[c for c in ("group", "split") if c in films]).merge(run.films[["filename", "group", "split"]], on="filename"), run.predictions, load_bundle(run.path)
+    if not path.is_dir(): return add_groups(read_manifest(path, root=root)), read_table(predictions, "predictions") if predictions else None, None
+    run = open_run(path)
+    films = only_rows(read_manifest(run.config.manifest, root=root or run.config.root), run.config.only)
+    films = films.drop(columns=[c for c in ("group", "split") if c in films])
+    if (path/"bundle").is_dir(): return films.merge(run.films[["filename", "group", "split"]], on="filename"), run.predictions, load_bundle(path)
+    return add_groups(films), run.predictions, _untrained(run.config)
 
 
-def _print_verdict(films, preds, network, args, out):
+def _untrained(config):
+    "The network of a study before its training: each of the trained ones has seen films on which another is judged."
+    from types import SimpleNamespace
+    from covid_fastai.archs import get_arch
+    from covid_fastai.core import get_task
+    from covid_fastai.models import xray_model
+    from covid_fastai.weights import find_weights
+    n_classes = len(get_task(config.task).classes)
+    return SimpleNamespace(model=xray_model(config.arch, n_classes, "linear", config.size, find_weights(get_arch(config.arch), config.weights)), spec=dict(size=config.size))
+
+
+def _verdict(films, preds, network, lungs, split):
     from covid_fastai.controls import stand_of
-    from covid_fastai.figures import save_figure
-    from covid_fastai.gate import gate, plot_gate, run_controls
+    from covid_fastai.gate import gate, run_controls
     from covid_fastai.lungs import LungNet
-    stand = stand_of(preds, films, args.split)
-    verdict = gate(preds, stand, run_controls(stand, network, LungNet.load(args.lungs) if args.lungs else None), args.split)
+    stand = stand_of(preds, films, split)
+    return gate(preds, stand, run_controls(stand, network, LungNet.load(lungs) if lungs else None), split)
+
+
+def _print_verdict(path, verdict, split, out):
+    from covid_fastai.figures import save_figure
+    from covid_fastai.gate import plot_gate
     table = verdict["controls"]
     print(f"\nAUC of COVID-19 against the rest {verdict['result']['auc']:.3f} ({verdict['result']['low']:.3f} to {verdict['result']['high']:.3f}), n = {verdict['result']['n']}; controls, with the share of it that each reaches")
     print(table[["control", "sees", "n", "auc", "low", "high", "share", "s_low", "s_high"]].round(3).to_string(index=False))
     print(f"\nverdict: {verdict['verdict']}", *(f"- {r}" for r in verdict["reasons"]), sep="\n")
     write_json(out/"verdict.json", verdict | dict(controls=table.astype(object).where(table.notna(), None).to_dict("records")))
-    if args.run and args.split == "test": write_json(args.run/"metrics.json", open_run(args.run).metrics | dict(verdict=verdict["verdict"]))
+    if path.is_dir() and split == "test": write_json(path/"metrics.json", open_run(path).metrics | dict(verdict=verdict["verdict"]))
     print(f"wrote {out/'verdict.json'} and {save_figure(plot_gate(verdict), out/'gate.png')}")
 
 

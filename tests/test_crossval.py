@@ -1,6 +1,7 @@
 "Cross-validation as a process: folds, processes, a Dask cluster, and workers that die."
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,16 @@ def whole(study, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert "3 fits by patient" in done.stdout and "All films, each judged by models that did not train on its fold" in done.stdout and "not a medical device" in done.stdout
     return out
+
+
+def test_a_study_is_audited_as_a_run_is(whole, tmp_path):
+    shutil.copytree(whole, tmp_path/"study")
+    done = subprocess.run([COMMAND, "audit", str(tmp_path/"study")], capture_output=True, text=True, timeout=600, env=ENV)
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path/"study"/"audit"/"verdict.json").read_text())
+    assert f"verdict: {said['verdict']}" in done.stdout and json.loads((tmp_path/"study"/"metrics.json").read_text())["verdict"] == said["verdict"]
+    preds = read_table(whole/"predictions.csv")
+    assert said["result"]["n"] == (preds["split"] == "test").sum() and {"metadata", "size", "source", "no lungs", "frame", "mask"} <= {c["control"] for c in said["controls"]}
 
 
 def test_every_film_is_judged_once(study, whole):
