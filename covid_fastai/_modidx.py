@@ -1367,6 +1367,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'covid_fastai.validate._fit_members': ('validate.html#_fit_members', 'covid_fastai/validate.py'),
                                        'covid_fastai.validate._interrupted': ('validate.html#_interrupted', 'covid_fastai/validate.py'),
                                        'covid_fastai.validate._learner': ('validate.html#_learner', 'covid_fastai/validate.py'),
+                                       'covid_fastai.validate._preparation': ('validate.html#_preparation', 'covid_fastai/validate.py'),
                                        'covid_fastai.validate._silent': ('validate.html#_silent', 'covid_fastai/validate.py'),
                                        'covid_fastai.validate._training_facts': ( 'validate.html#_training_facts',
                                                                                   'covid_fastai/validate.py'),

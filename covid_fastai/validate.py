@@ -73,7 +73,7 @@ def train_run(
 ) -> dict | None:  # As in metrics.json: the scores on the test films; of several processes only the first has them
     "Train, judge and save one model: from a manifest to a run folder."
     films = from_first(lambda: _checked_films(config, out, resume, say, films))
-    prepare = preparation_of(config.options, LungNet.load(config.lungs) if config.lungs else None)
+    prepare = _preparation(config)
     with nullcontext() if rank_distrib() else staged_run(out, resume) as folder:
         learn = _learner(films, config, prepare)
         if folder: _write_start(folder, films, config, learn.spec)
@@ -88,7 +88,7 @@ def fit_config(
     config: RunConfig,  # Every setting
 ) -> Learner:  # Trained; its network is a committee where the recipe asks for one
     "Train what a configuration says, and keep no files."
-    prepare = preparation_of(config.options, LungNet.load(config.lungs) if config.lungs else None)
+    prepare = _preparation(config)
     learn = _learner(films, config, prepare)
     _fit_members(learn, films, config, prepare, None, False, False)
     return learn
@@ -129,7 +129,11 @@ def _check_names(config):
     "What can be wrong without looking at the pixels, before looking at them."
     choose_precision(config.precision), augmentation(config.aug), find_weights(config.arch, config.weights)
     if config.options.asks_places and num_distrib() > 1: raise InputError(f"dro {config.dro} and adversary {config.adversary} in {num_distrib()} processes", "one process: they look at whole batches")
+    _preparation(config)
     if config.head: get_head(config.head)
+
+
+def _preparation(config): return preparation_of(config.options, LungNet.load(config.lungs) if config.lungs else None)
 
 
 def _interrupted(config, out):
