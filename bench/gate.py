@@ -56,7 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=50, help="of each kind (50)")
     parser.add_argument("--first", type=int, default=0, help="number of the first one (0)")
-    parser.add_argument("--patients", type=int, default=120, help="in each study (120)")
+    parser.add_argument("--patients", type=int, default=200, help="in each study (200)")
     parser.add_argument("--epochs", type=int, default=10, help="of each network (10)")
     parser.add_argument("--out", type=Path, help="CSV to write, a row a study")
     args = parser.parse_args()

@@ -123,7 +123,7 @@ def within_source(
 
 # %% ../nbs/53_gate.ipynb #1911c6aa
 MOST = 0.8  # Share of a result from which on a control explains most of it
-HALF = 0.5  # Share from which on it explains too much of it to pass
+HALF = 0.5  # Share from which on it explains too much of it to pass, when the share's interval lies above half of that
 LEARNT = 0.01  # One-sided p below which permuted labels were learnt
 
 
@@ -161,9 +161,10 @@ def _permuted(areas):
 
 
 def _explained(out, low, high):
-    "What controls without anatomy explain, where it is from `low` to `high` of the result."
+    "What controls without anatomy explain, where it is from `low` to `high` of the result; a result that may be chance needs no explanation."
+    if not out["result"]["low"] > 0.5: return
     for r in out["controls"].itertuples():
-        if r.fails and low <= r.share < high and r.low > 0.5: yield f"{r.control} ({r.sees}) alone reaches an AUC of {r.auc:.3f} ({r.low:.3f} to {r.high:.3f}) beside {r.result:.3f}: {min(r.share, 9.99):.0%} of what the result has above chance"
+        if r.fails and low <= r.share < high and r.low > 0.5 and r.s_low > HALF / 2: yield f"{r.control} ({r.sees}) alone reaches an AUC of {r.auc:.3f} ({r.low:.3f} to {r.high:.3f}) beside {r.result:.3f}: {min(r.share, 9.99):.0%} of what the result has above chance"
 
 
 def _failures(out):
