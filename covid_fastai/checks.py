@@ -148,11 +148,12 @@ class FilmCheck(NamedTuple):
 
 def check_radiograph(
     film,  # A path, or the pixels: uint8 (H, W)
+    pixels: np.ndarray | None = None,  # Of a path, where they have been read
 ) -> FilmCheck:
     "What a file is: by its header, its colours and its pixels, in this order; a file that cannot be read is a result too."
     if isinstance(film, np.ndarray): return _check_array(film)
     path = Path(film)
-    try: return _before_pixels(path) or _by_pixels(read_radiograph(path))
+    try: return _before_pixels(path) or _by_pixels(read_radiograph(path) if pixels is None else pixels)
     except InputError as e: return FilmCheck("small" if "shorter side" in e.expected else "unreadable", str(e), "clear")
 
 

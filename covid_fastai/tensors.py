@@ -28,7 +28,7 @@ def write_bundle(
     kind: str,  # What it is for, such as `CLASSIFIER`
     facts: dict,  # `spec`, and anything else that JSON can hold
     dest: str | Path,  # Folder to write; one that is there is replaced
-    **parts,  # Further networks inside: name of the folder -> a function that writes a bundle to a folder
+    parts: dict | None = None,  # What else is inside: name -> a function that writes a file, or a bundle to a folder
 ) -> Path:  # `dest`
     "Write the tensors of a network, and what it takes to build it again."
     dest = Path(dest)
@@ -36,8 +36,8 @@ def write_bundle(
     try:
         tmp.mkdir(parents=True)
         write_bytes(tmp/"model.safetensors", save({k: v.contiguous().cpu() for k, v in model.state_dict().items()}))
-        for name, write in parts.items(): write(tmp/name)
-        files = ["model.safetensors", *(f"{name}/bundle.json" for name in parts)]
+        for name, write in (parts or {}).items(): write(tmp/name)
+        files = ["model.safetensors", *(f"{name}/bundle.json" if (tmp/name).is_dir() else name for name in parts or {})]
         write_json(tmp/"bundle.json", dict(format=FORMAT, kind=kind, covid_fastai=__version__, notice=DISCLAIMER, sha256={f: _digest(tmp/f) for f in files}, **facts))
         if dest.exists(): shutil.rmtree(dest)
         os.replace(tmp, dest)

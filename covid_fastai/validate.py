@@ -21,8 +21,9 @@ from .archs import get_arch
 from .augment import augmentation
 from .blocks import xray_dls
 from .bundle import save_bundle
-from .committee import join_members
+from .committee import answers, join_members
 from .core import SPLITS, InputError, get_task, read_table, write_csv, write_json
+from .decisions import decide
 from .distributed import shared_training
 from .curves import judgement_figures
 from .figures import plot_training, save_figure
@@ -34,6 +35,7 @@ from .metrics import evaluate
 from .models import get_head, probabilities
 from .recipes import Recipe
 from .runs import RunConfig, partial_path, read_config, staged_run, write_config
+from .scope import fit_scope
 from .splits import with_splits
 from .tables import table_of
 from .training import fit_phases, from_first
@@ -171,8 +173,14 @@ def _write_end(folder, learn, films, log, preds):
     write_json(folder/"metrics.json", result)
     for name, fig in {"training": plot_training(log), **judgement_figures(preds, task, result)}.items():
         save_figure(fig, folder/"figures"/f"{name}.png")
-    save_bundle(learn.model, learn.spec, folder/"bundle", learn.dls.prepare, training=_training_facts(films), metrics={k: result[k] for k in ("split", "n", "n_patients", "metrics")})
+    save_bundle(learn.model, learn.spec, folder/"bundle", learn.dls.prepare, _scope(learn, films), training=_training_facts(films), decisions=decide(preds, task), metrics={k: result[k] for k in ("split", "n", "n_patients", "metrics")})
     return result
+
+
+def _scope(learn, films):
+    "What the training films are like to the network; None where there are too few to say."
+    features = {split: np.concatenate([answers(learn.model, b)[1] for b in _batches(learn.dls.cache, films.loc[films["split"] == split, "path"], 64)]) for split in ("train", "valid")}
+    return fit_scope(features["train"], features["valid"]) if len(features["train"]) >= 8 else None
 
 
 def _training_facts(films):
