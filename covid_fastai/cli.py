@@ -191,6 +191,7 @@ def _add_predict(p):
     p.add_argument("--root", type=Path, help="where the manifest's films are")
     p.add_argument("--out", type=Path, required=True, help="CSV to write")
     p.add_argument("--cam", type=Path, help="folder for heat maps")
+    p.add_argument("--no-check", action="store_true", help="do not look whether each film is a frontal chest film")
     p.add_argument("--strict", action="store_true", help="end with code 1 when a film was refused")
 
 # %% ../nbs/62_cli.ipynb #47d8b938

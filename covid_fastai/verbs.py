@@ -266,18 +266,24 @@ def _print_verdict(path, verdict, split, out):
 
 
 def _predict_verb(args):
-    "Predict films with a saved model."
+    "Predict films with a saved model; an interrupted call goes on by itself."
+    import pandas as pd
     from covid_fastai.bundle import load_bundle
-    from covid_fastai.predict import films_to_predict, predict_films
+    from covid_fastai.predict import films_to_predict, predict_to_file
     bundle = load_bundle(args.bundle)
-    table = predict_films(bundle, films_to_predict(args.paths, args.manifest, args.root), args.cam)
-    write_csv(args.out, table)
-    refused = table[table["status"] == "refused"]
-    for reason in refused["reason"]: print(f"refused: {reason}", file=sys.stderr)
-    counts = table.loc[table["status"] == "ok", "pred"].value_counts()
-    print(f"{len(table) - len(refused)} of {len(table)} films predicted ({', '.join(f'{c} {n}' for c, n in counts.items()) or 'none'}), {len(refused)} refused; wrote {args.out}\n{DISCLAIMER}")
-    if len(refused) == len(table): return 2
-    return int(bool(args.strict and len(refused)))
+    n = predict_to_file(bundle, films_to_predict(args.paths, args.manifest, args.root), args.out, print, cam_dir=args.cam, check=not args.no_check)
+    told = pd.read_csv(args.out, usecols=["filename", "status", "reason", "scope"], dtype=str, keep_default_na=False) if n["refused"] or n["out_of_scope"] else None
+    if told is not None: _name_odd(told)
+    print(f"{n['films'] - n['refused']} of {n['films']} films predicted ({', '.join(f'{c} {k}' for c, k in n['pred'].items()) or 'none'}), {n['refused']} refused, {n['out_of_scope']} out of scope; wrote {args.out}\n{DISCLAIMER}")
+    if n["refused"] == n["films"]: return 2
+    return int(bool(args.strict and n["refused"]))
+
+
+def _name_odd(table):
+    for reason in table.loc[table["status"] == "refused", "reason"]: print(f"refused: {reason}", file=sys.stderr)
+    odd = table[table["scope"] != ""]
+    for name, why in odd.head(20)[["filename", "scope"]].to_numpy(): print(f"out of scope: {name}: {why}", file=sys.stderr)
+    if len(odd) > 20: print(f"out of scope: {len(odd) - 20} films more, see column scope", file=sys.stderr)
 
 
 VERBS = DATA_VERBS | {  # What each verb runs: a function of the parsed flags, which gives the exit code (None for 0)

@@ -295,7 +295,7 @@ def test_audit_of_a_run_and_of_another_tools_table(call, run_dir, study, tmp_pat
     other = read_table(run_dir/"predictions.csv").query("split == 'test'")[["filename", "target", "p_covid", "p_normal", "p_other", "split"]]
     write_csv(tmp_path/"other.csv", other)
     code, out, _ = call("audit", "--manifest", study/"manifest.csv", "--predictions", tmp_path/"other.csv", "--out", tmp_path/"audit")
-    assert code == 0 and {c["control"] for c in json.loads((tmp_path/"audit"/"verdict.json").read_text())["controls"]} == {"metadata", "source"}
+    assert code == 0 and {c["control"] for c in json.loads((tmp_path/"audit"/"verdict.json").read_text())["controls"]} == {"size", "metadata", "source"}
     code, out, _ = call("audit", "--manifest", study/"manifest.csv", "--out", tmp_path/"films")
     assert code == 0 and (tmp_path/"films"/"audit.html").is_file() and not (tmp_path/"films"/"verdict.json").exists()
 
