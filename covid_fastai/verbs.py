@@ -254,6 +254,7 @@ def _verdict(films, preds, network, lungs, split):
 
 
 def _print_verdict(path, verdict, split, out):
+    from covid_fastai.bundle import add_verdict
     from covid_fastai.figures import save_figure
     from covid_fastai.gate import plot_gate
     table = verdict["controls"]
@@ -261,7 +262,9 @@ def _print_verdict(path, verdict, split, out):
     print(table[["control", "sees", "n", "auc", "low", "high", "share", "s_low", "s_high"]].round(3).to_string(index=False))
     print(f"\nverdict: {verdict['verdict']}", *(f"- {r}" for r in verdict["reasons"]), sep="\n")
     write_json(out/"verdict.json", verdict | dict(controls=table.astype(object).where(table.notna(), None).to_dict("records")))
-    if path.is_dir() and split == "test": write_json(path/"metrics.json", open_run(path).metrics | dict(verdict=verdict["verdict"]))
+    if path.is_dir() and split == "test":
+        write_json(path/"metrics.json", open_run(path).metrics | dict(verdict=verdict["verdict"]))
+        if (path/"bundle").is_dir(): add_verdict(path, verdict["verdict"], verdict["reasons"])
     print(f"wrote {out/'verdict.json'} and {save_figure(plot_gate(verdict), out/'gate.png')}")
 
 

@@ -47,7 +47,7 @@ def test_what_was_done_to_films_travels_with_the_model(study, run, tmp_path):
 def test_the_bundle_says_what_was_done(run):
     facts = json.loads((run/"bundle"/"bundle.json").read_text())
     assert facts["input"]["before"] == dict(crop="lungs", outside="keep", contrast="equalize") and facts["spec"]["recipe"]["mix"] == 0.5
-    assert set(facts["sha256"]) == {"model.safetensors", "lungs/bundle.json", "scope.safetensors"}
+    assert set(facts["sha256"]) == {"model.safetensors", "lungs/bundle.json", "scope.safetensors", "README.md"}
 
 
 def test_a_changed_lung_network_is_refused(run, study, tmp_path):
