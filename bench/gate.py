@@ -4,7 +4,7 @@
 
 Of `--studies` phantom studies with one planted shortcut (each kind in turn, strength 0.7 to 1) and as many without, each gets a network of its own, trained and tested on its films; its result is set beside its controls. The truth about
 phantoms is known. Lesions are seen at a glance in half of the studies of either kind and hard to see in the other half. A shortcut counts as found when the verdict's
-reasons name a control: one that explains half of the result (WEAK) or 80 % of it (FAIL), or permuted labels that were learnt.
+reasons name a control: one that explains 60 % of the result (WEAK) or 80 % of it (FAIL), or permuted labels that were learnt.
 """
 import argparse
 import tempfile

@@ -1,0 +1,86 @@
+"""How fast films are predicted from their files, beside plain fastai.
+
+    python bench/predict.py --films path/to/folder
+
+MobileNetV2 and ResNet18 with random weights at 224 px on the films of a folder: `covid_fastai.predict.predicted` (reading, looking at each film, network, table), the same without the look at each film (`--no-check`), its reading alone and its
+network alone; fastai's `learn.get_preds(test_dl)` with 0, 1 and 2 worker processes, and `learn.predict` film by film. Films a second, and ratios to the better of fastai's; memory at the peak for a thousand films and for twenty times as many.
+"""
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torchvision
+from fastai.vision.all import ImageDataLoaders, Learner, Normalize, Resize, CrossEntropyLossFlat, PILImage, create_body, create_head, imagenet_stats, nn
+
+from covid_fastai.bundle import load_bundle, save_bundle
+from covid_fastai.core import DISCLAIMER
+from covid_fastai.models import xray_model
+from covid_fastai.predict import films_to_predict, predicted
+from covid_fastai.radiograph import read_radiograph
+
+SPEC = dict(head="fastai", classes=["covid", "normal", "other"], task="three-class", size=224, fit="squish")
+
+
+def made_bundle(arch, folder):
+    "A bundle with random weights."
+    save_bundle(xray_model(arch, 3, "fastai", 224), SPEC | dict(arch=arch), folder/arch)
+    bundle = load_bundle(folder/arch)
+    bundle.model.bf16 = False
+    return bundle
+
+
+def rate(n, work):
+    "Films a second."
+    start = time.perf_counter()
+    work()
+    return n / (time.perf_counter() - start)
+
+
+def plain_learner(arch, paths):
+    rows = pd.DataFrame(dict(path=paths, label=np.resize(["a", "b", "c"], len(paths)), is_valid=[i % 2 == 0 for i in range(len(paths))]))
+    dls = ImageDataLoaders.from_df(rows, path="/", fn_col=0, label_col=1, valid_col="is_valid", bs=32, num_workers=0, item_tfms=Resize(224), batch_tfms=[Normalize.from_stats(*imagenet_stats)])
+    body = create_body(getattr(torchvision.models, arch)(), cut=-1 if arch == "mobilenet_v2" else -2)
+    return Learner(dls, nn.Sequential(body, create_head(1280 if arch == "mobilenet_v2" else 512, 3)), CrossEntropyLossFlat())
+
+
+def of_arch(arch, paths, folder):
+    bundle, films = made_bundle(arch, folder), films_to_predict(paths)
+    squares = np.stack([bundle.square(read_radiograph(p)) for p in paths[:64]])
+    learn, n = plain_learner(arch, paths), len(paths)
+    out = dict(ours=rate(n, lambda: list(predicted(bundle, films))), no_check=rate(n, lambda: list(predicted(bundle, films, check=False))),
+        reading=rate(64, lambda: [bundle.square(read_radiograph(p)) for p in paths[:64]]), network=rate(128, lambda: [bundle.answer(squares[i:i + 32]) for i in (0, 32, 0, 32)]))
+    with learn.no_bar(), learn.no_logging():
+        for workers in (0, 1, 2): out[f"get_preds, {workers} workers"] = rate(n, lambda: learn.get_preds(dl=learn.dls.test_dl(paths, num_workers=workers)))
+        few = [PILImage.create(p) for p in paths[:32]]
+        out["learn.predict"] = rate(32, lambda: [learn.predict(im) for im in few])
+    best = max(v for k, v in out.items() if "pred" in k)
+    return dict(network_name=arch, **out, ratio=out["ours"] / best, ratio_no_check=out["no_check"] / best, of_slower_part=out["no_check"] / min(out["reading"] * 2, out["network"]))
+
+
+def memory(arch, paths, n, folder):
+    "MiB at the peak of a process that predicts n films."
+    code = f"import resource; from covid_fastai.bundle import load_bundle; from covid_fastai.predict import *; films = films_to_predict({list(map(str, paths))!r}); films = films.iloc[[i % len(films) for i in range({n})]].reset_index(drop=True); predict_to_file(load_bundle({str(folder/arch)!r}), films, {str(folder/'m.csv')!r}, check=False); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    return int(subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--films", type=Path, required=True, help="folder of films")
+    parser.add_argument("--n", type=int, default=512, help="how many of them (512)")
+    parser.add_argument("--repeats", type=int, default=1, help="repetitions (1)")
+    parser.add_argument("--memory", type=int, default=0, help="also memory for so many films and for twenty times as many (0: not)")
+    args = parser.parse_args()
+    paths = sorted(p for p in args.films.iterdir() if p.is_file())[:args.n]
+    with tempfile.TemporaryDirectory() as d:
+        rows = [of_arch(arch, paths, Path(d)) for _ in range(args.repeats) for arch in ("mobilenet_v2", "resnet18")]
+        print(pd.DataFrame(rows).round(2).T.to_string())
+        if args.memory: print("MiB at the peak:", {n: memory("mobilenet_v2", paths[:64], n, Path(d)) for n in (args.memory, 20 * args.memory)})
+    print(DISCLAIMER)
+
+
+if __name__ == "__main__": main()
