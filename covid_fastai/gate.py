@@ -123,7 +123,7 @@ def within_source(
 
 # %% ../nbs/54_gate.ipynb #1911c6aa
 MOST = 0.8  # Share of a result from which on a control explains most of it
-MUCH = 0.6  # Share from which on it explains too much of it to pass, when the share's interval lies above half of that: without a shortcut, 150 phantom studies stayed below (bench/gate.py)
+MUCH = 0.6  # Share from which on it explains too much of it to pass, when the share's interval lies above half of that (bench/gate.py)
 LEARNT = 0.01  # One-sided p below which permuted labels were learnt
 
 
