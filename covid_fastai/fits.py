@@ -70,7 +70,7 @@ def run_fits(
     tries: int = 3,  # How often a fit is started whose worker dies
     threads: int | None = None,  # Threads of torch in each
     say=lambda text: None,  # Called with a sentence at each fit
-    work=run_fit,  # What a worker does with a fit and its threads; it ends with `metrics.json` in the fit's folder
+    work=None,  # What a worker does with a fit and its threads; it ends with `metrics.json` in the fit's folder; `run_fit` by default
 ) -> dict:  # Name -> why, of those that failed
     "Run fits on an executor; those that failed are named."
     left, failed = [f for f in fits if not (Path(f.out)/"metrics.json").is_file()], {}
@@ -87,7 +87,7 @@ def run_fits(
 def _errors(executor, fits, threads, say, work):
     "Run fits; those that failed, with their exceptions."
     def start(fit):
-        job = executor.submit(work, fit, threads)
+        job = executor.submit(work or run_fit, fit, threads)
         job.add_done_callback(lambda job: say(f"finished {fit.name}") if not job.cancelled() and job.exception() is None else None)
         return job
     try: jobs = {start(f): f for f in fits}
