@@ -646,6 +646,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'covid_fastai.gate.PooledRanking': ('gate.html#pooledranking', 'covid_fastai/gate.py'),
                                    'covid_fastai.gate.PooledRanking.__call__': ('gate.html#pooledranking.__call__', 'covid_fastai/gate.py'),
                                    'covid_fastai.gate.PooledRanking.__init__': ('gate.html#pooledranking.__init__', 'covid_fastai/gate.py'),
+                                   'covid_fastai.gate._areas': ('gate.html#_areas', 'covid_fastai/gate.py'),
                                    'covid_fastai.gate._explained': ('gate.html#_explained', 'covid_fastai/gate.py'),
                                    'covid_fastai.gate._failures': ('gate.html#_failures', 'covid_fastai/gate.py'),
                                    'covid_fastai.gate._permuted': ('gate.html#_permuted', 'covid_fastai/gate.py'),

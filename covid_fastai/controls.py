@@ -239,10 +239,11 @@ def permuted_areas(
     stand: Stand,  # From `stand_of`
     features: np.ndarray,  # (films, k)
     times: int = 20,  # Permutations
+    first: int = 0,  # Seed of the first one
 ) -> np.ndarray:  # (times,) AUC of the positive class against the rest; NaN where the test films have one label
     "What is learnt from labels that mean nothing."
     out = []
-    for seed in range(times):
+    for seed in range(first, first + times):
         codes = permuted_labels(stand, seed)
         p = linear_control(stand, features, codes)
         tested = np.concatenate([part.test for part in stand.parts])
