@@ -26,7 +26,7 @@ from torch import nn
 
 from .archs import get_arch
 from .core import DISCLAIMER, InputError, WorkError, get_task, read_json, read_table, write_csv, write_json
-from .fits import Fit, InProcess, run_fits, share_processor
+from .fits import Fit, InProcess, as_folder, run_fits, share_processor
 from .gate import PooledRanking
 from .manifest import only_rows, read_manifest
 from .mixing import domains
@@ -256,10 +256,10 @@ class _Study:
 
     def fit(self, hosts, name, settings, k, judge=False):
         "One training; its films are written once for each set of hosts."
-        place = self.folder/("judged" if judge else "choice")/_as_folder(" ".join(hosts))
+        place = self.folder/("judged" if judge else "choice")/as_folder(" ".join(hosts))
         if not (place/"manifest.csv").is_file(): write_csv(place/"manifest.csv", left_out(self.films, hosts, self.plan, self.config.seed, judge))
         config = replace(self.config, seed=self.config.seed + k, **(settings or {}))
-        at = place/_as_folder(name)/f"seed-{k}"
+        at = place/as_folder(name)/f"seed-{k}"
         return Fit(str(at.relative_to(self.folder)), config, str((place/"manifest.csv").resolve()), str(at.resolve()))
 
     def train(self, fits, what, work=None):
@@ -287,9 +287,6 @@ class _Study:
             others = preds[(preds["split"] == "test") & (preds["place"] != host)]
             rows.append(dict(recipe=name, area=float(measures(others)["unseen hosts, covid / other"](np.ones((1, self.films["unit"].max() + 1), np.float32))[0])))
         return pd.DataFrame(rows).sort_values("area", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def _as_folder(name): return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip("-.")[:120]
 
 
 def lean_fit(

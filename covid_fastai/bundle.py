@@ -159,7 +159,7 @@ def load_bundle(
     if list(get_task(spec["task"]).classes) != spec["classes"]: raise InputError(f"bundle {path} has classes {spec['classes']}", f"those of task {spec['task']}")
     recipe = _recipe(spec.get("recipe", {}), path)
     model = join_members([xray_model(spec["arch"], len(spec["classes"]), spec["head"], spec["size"]) for _ in range(recipe.ensemble)], recipe.tta)
-    net = LungNet.load(path/LUNGS) if recipe.crop == "lungs" or recipe.outside == "blank" else None
+    net = LungNet.load(path/LUNGS) if recipe.looks else None
     scope = Scope.from_tensors(load_file(path/SCOPE)) if SCOPE in facts["sha256"] else None
     return Bundle(fill_model(model, path, spec["arch"]), spec, facts, path, Preparation(recipe.crop, recipe.outside, recipe.contrast, net), scope)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from .core import InputError, Task, WorkError, get_task, one_of, read_json, read_table, write_csv, write_json
 from .curves import judgement_figures, plot_forest
 from .figures import plot_training, save_figure
-from .fits import Fit, InProcess, run_fits
+from .fits import Fit, InProcess, as_folder, run_fits
 from .manifest import only_rows, read_manifest
 from .metrics import evaluate, format_metrics
 from .paired import draws_p, headline
@@ -138,7 +138,7 @@ def _fits(config, study, folder):
         folds = folds_of(films, study.by, study.folds, r, study.least, config.valid, config.seed)
         refused |= folds.refused
         for name, manifest in folds.manifests.items():
-            label = f"repeat-{r}/fold-{name}" if study.repeats > 1 else f"fold-{_as_folder(name)}"
+            label = f"repeat-{r}/fold-{name}" if study.repeats > 1 else f"fold-{as_folder(name)}"
             path = folder/label/"manifest.csv"
             if not path.is_file(): write_csv(path, manifest)
             fits += [Fit(f"{label}/seed-{s}", replace(config, seed=config.seed + s), str(path.resolve()), str((folder/label/f"seed-{s}").resolve())) for s in range(study.seeds)]
@@ -165,9 +165,6 @@ def _inner_fits(fit, candidates, study):
         if not (folder/f"{name}.csv").is_file(): write_csv(folder/f"{name}.csv", manifest)
     label = f"{fit.name.rsplit('/', 1)[0]}/inner"
     return [[Fit(f"{label}/{j}-{name}", replace(fit.config, **c), str(folder/f"{name}.csv"), str(folder/f"{j}-{name}")) for name in dealt.manifests] for j, c in enumerate(candidates)]
-
-
-def _as_folder(name): return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip("-.") or "none"
 
 
 def _write_study(folder, fits, refused, config, study, chosen):

@@ -36,7 +36,7 @@ class Preparation:
     net: LungNet | None = field(default=None, compare=False)  # What finds lungs
 
     def __post_init__(self):
-        if self.net is None and self.looks: raise InputError("a recipe that looks at lungs and nothing that finds them", "a lung network", "train one with `lungs train`, and give it with --lungs")
+        if self.net is None and self.looks: raise _no_lungs()
 
     def __call__(
         self,
@@ -73,7 +73,7 @@ class Preparation:
         return None if mask_faults(mask) else mask
 
     @property
-    def looks(self): return self.crop == "lungs" or self.outside == "blank"  # for the lungs of each film
+    def looks(self): return Recipe(**self.settings).looks  # for the lungs of each film
 
     @property
     def lungs(self): return None if self.net is None else FoundLungs(self)
@@ -86,6 +86,9 @@ class Preparation:
 
     @property
     def settings(self) -> dict: return dict(crop=self.crop, outside=self.outside, contrast=self.contrast)
+
+
+def _no_lungs(): return InputError("a recipe that looks at lungs and nothing that finds them", "a lung network", "train one with `lungs train`, and give it with --lungs")
 
 
 def _tensors(net): return sha256(save({k: v.contiguous() for k, v in net.model.state_dict().items()})).hexdigest()
@@ -140,6 +143,6 @@ def preparation_of(
 ) -> Preparation | None:  # None where nothing is to be done
     "What a recipe does to films before they are squares."
     if not recipe.asks_lungs: net = None
-    elif net is None: raise InputError("a recipe that looks at lungs and nothing that finds them", "a lung network", "train one with `lungs train`, and give it with --lungs")
+    elif net is None: raise _no_lungs()
     prepare = Preparation(recipe.crop, recipe.outside, recipe.contrast, net)
     return None if prepare == AS_IT_IS and net is None else prepare

@@ -7,7 +7,6 @@ __all__ = ['AHEAD', 'films_to_predict', 'predicted', 'predict_films', 'predict_t
 
 # %% ../nbs/57_predict.ipynb #2b47165d
 import os
-import shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from fastcore.basics import chunked
+from fastcore.meta import delegates
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
 
@@ -98,15 +98,20 @@ def predicted(
     for batch, read in _read_ahead(bundle, rows, bs, check): yield _predict_part(bundle, batch, read, cam_dir)
 
 
+@delegates(predicted)
 def predict_films(
     bundle: Bundle,  # From `load_bundle`
     films: pd.DataFrame,  # From `films_to_predict`
-    cam_dir: str | Path | None = None,  # Where heat maps go; None for none
-    bs: int = 32,  # Films a batch
-    check: bool = True,  # Look whether each film is a frontal chest film
+    **kwargs,
 ) -> pd.DataFrame:  # A predictions table; refused films have the reason and no probability
     "The table of all films at once."
-    return pd.concat(progress_bar(predicted(bundle, films, cam_dir, bs, check), total=-(-len(films) // bs), leave=False, display=len(films) > bs), ignore_index=True)
+    return pd.concat(_shown(predicted(bundle, films, **kwargs), len(films), kwargs), ignore_index=True)
+
+
+def _shown(parts, n, kwargs):
+    "Batches under a progress bar."
+    bs = kwargs.get("bs", 32)
+    return progress_bar(parts, total=-(-n // bs), leave=False, display=n > bs)
 
 
 def _judgeable(films, task):
@@ -151,12 +156,11 @@ def predict_to_file(
     out.parent.mkdir(parents=True, exist_ok=True)
     state = _state_of(part, note, _job(bundle, films))
     if state["films"]: say(f"going on after {state['films']} of {len(films)} films")
-    bs = kwargs.get("bs", 32)
     with open(part, "r+b" if part.is_file() else "w+b") as f:
         f.truncate(state["bytes"])
         f.seek(state["bytes"])
         left = films.iloc[state["films"]:]
-        for table in progress_bar(predicted(bundle, left, **kwargs), total=-(-len(left) // bs), leave=False, display=len(left) > bs):
+        for table in _shown(predicted(bundle, left, **kwargs), len(left), kwargs):
             f.write(table.to_csv(index=False, header=not state["films"]).encode())
             f.flush()
             state |= dict(films=state["films"] + len(table), bytes=f.tell(), counts=_add(state["counts"], table))

@@ -40,7 +40,10 @@ class Recipe:
             if not low <= getattr(self, name) <= high: raise InputError(f"{name} {getattr(self, name)}", f"{low} to {high}")
 
     @property
-    def asks_lungs(self): return self.crop == "lungs" or self.outside == "blank" or self.mix > 0
+    def looks(self): return self.crop == "lungs" or self.outside == "blank"  # for the lungs of each film, at prediction too
+
+    @property
+    def asks_lungs(self): return self.looks or self.mix > 0
 
     @property
     def asks_places(self): return self.adversary > 0 or self.dro > 0
