@@ -16,7 +16,7 @@ from torch import nn
 
 from .archs import get_arch
 from .committee import answers, join_members
-from .core import DISCLAIMER, InputError, get_task, one_of, write_bytes, write_text
+from .core import DISCLAIMER, InputError, get_task, one_of, write_bytes
 from .inputs import AS_IT_IS, Preparation
 from .lungs import LungNet
 from .models import probabilities, xray_model
@@ -49,7 +49,8 @@ def save_bundle(
     return write_bundle(model, CLASSIFIER, facts, dest, parts | {CARD: partial(_save_card, facts)})
 
 
-def _save_card(facts, path): write_text(path, model_card(facts))
+def _save_card(facts, path): write_bytes(path, _card_bytes(facts))
+def _card_bytes(facts): return model_card(facts).encode()
 
 
 def add_verdict(
@@ -58,7 +59,7 @@ def add_verdict(
     reasons,  # Sentences
 ):
     "Let a bundle say what the control gate said of its result."
-    update_facts(path, CLASSIFIER, {CARD: model_card}, verdict=dict(verdict=verdict, reasons=list(reasons)))
+    update_facts(path, CLASSIFIER, {CARD: _card_bytes}, verdict=dict(verdict=verdict, reasons=list(reasons)))
 
 
 def _save_scope(scope, path): write_bytes(path, save({k: np.ascontiguousarray(v, np.float64) for k, v in scope.tensors().items()}))
@@ -136,9 +137,10 @@ class Bundle:
     def answer(
         self,
         films,  # uint8 array `(n, size, size)`
+        ask=None,  # Another way to ask its network, such as `answerer` gives; torch by default
     ) -> tuple:  # (n, classes) probabilities, and (n,) distances from the training films as shares of their limit; NaN where the bundle does not say what they are like
         "What it says of films, and how unlike its training films they are."
-        p, features = answers(self.model, films)
+        p, features = (ask or partial(answers, self.model))(films)
         return p, np.full(len(p), np.nan) if self.scope is None else self.scope(features)
 
     def square(

@@ -30,7 +30,7 @@ def film_view(
     "Films turned, zoomed and shifted alike; what lies beyond their edge is mirrored."
     if (turn, zoom, right, down) == VIEWS_OF_FILM[0]: return films
     c, s = cos(radians(turn)) / zoom, sin(radians(turn)) / zoom
-    mat = torch.tensor([[c, s, -2 * right], [-s, c, -2 * down]], dtype=films.dtype, device=films.device).expand(len(films), 2, 3)
+    mat = torch.tensor([[c, s, -2 * right], [-s, c, -2 * down]], dtype=films.dtype, device=films.device).expand(films.shape[0], 2, 3)
     return F.grid_sample(films, F.affine_grid(mat, list(films.shape), align_corners=False), padding_mode="reflection", align_corners=False)
 
 # %% ../nbs/32_committee.ipynb #8193be2f

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LABELS', 'SPLITS', 'REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'DISCLAIMER', 'VIRAL_FINDINGS', 'TASKS', 'InputError',
            'WorkError', 'one_of', 'Task', 'get_task', 'atomic_path', 'write_bytes', 'write_text', 'write_json',
-           'write_csv', 'read_table', 'read_json', 'rng']
+           'json_text', 'write_csv', 'read_table', 'read_json', 'rng']
 
 # %% ../nbs/00_core.ipynb #01f2de64
 import json
@@ -151,7 +151,14 @@ def write_json(
     data,  # Anything JSON can hold, numpy numbers and paths included; NaN becomes null
 ):
     "Write a JSON file, whole or not at all."
-    write_text(path, json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(data))
+
+
+def json_text(
+    data,  # As for `write_json`
+) -> str:
+    "What `write_json` writes."
+    return json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_csv(
