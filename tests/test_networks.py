@@ -1,6 +1,8 @@
 "Every network of the registry, and two that timm alone knows: the facts of its row, and that it learns, explains itself, is saved, and refuses the weights of another."
 import re
 import shutil
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,6 +19,7 @@ from covid_fastai.archs import ARCHS, Arch, get_arch
 from covid_fastai.blocks import xray_dls
 from covid_fastai.bundle import load_bundle, save_bundle
 from covid_fastai.core import InputError
+from covid_fastai.exports import add_onnx
 from covid_fastai.cams import METHODS, cam_layer, cam_maps, features_and_gradients, is_blank
 from covid_fastai.learner import xray_learner
 from covid_fastai.manifest import read_manifest
@@ -270,15 +273,54 @@ def test_bfloat16_is_as_good_as_its_rounding(net, learn):
     assert 1e-8 < fine < 1e-3 and 2**8 * fine < coarse < 2**15 * fine, (fine, coarse)
 
 
-def test_a_bundle_gives_the_same(net, learn):
-    folder = net.path.with_name("bundle")
+def test_a_bundle_gives_the_same(net, learn, reader):
+    "In this process, in a fresh one, and in ONNX Runtime: the logits that the network gave, measured by how much they differ between films. ONNX Runtime rounds in other places, and may be as far from float64 as torch is."
+    follow(learn.model, net.film)
+    folder, state = net.path.with_name("bundle"), learn.model.state_dict()
     save_bundle(learn.model, learn.spec, folder)
-    bundle, state = load_bundle(folder), learn.model.state_dict()
-    films = np.uint8(net.film[:4, 0] * 255)
-    with torch.no_grad(), evaluation_mode(learn.model): expected = learn.model(torch.tensor(films)[:, None] / 255).softmax(1)
-    assert np.abs(bundle.predict(films) - expected.numpy()).max() < 1e-6
+    bundle = add_onnx(folder)
     loaded = bundle.model.state_dict()
     assert list(loaded) == list(state) and all(v.equal(state[k]) for k, v in loaded.items())
+    films = np.uint8(net.film[:, 0] * 255)
+    with torch.no_grad(), evaluation_mode(learn.model): logits = learn.model(torch.tensor(films)[:, None] / 255).numpy()
+    spread = logits.std(0).max()
+    assert spread > 0.1
+    np.save(net.path.with_name("films.npy"), films)
+    torch_logits, onnx_logits = reader(folder, net.path.with_name("films.npy"))
+    assert np.abs(torch_logits - logits).max() < 1e-5 * spread
+    exact = deepcopy(learn.model).double().eval()
+    with torch.no_grad(): exact = exact[1](exact[0](torch.tensor(films)[:, None].double() / 255)).numpy()
+    own = np.abs(logits - exact).max()  # what float32 costs the network itself; above 1e-4 of the spread for some with such weights
+    assert np.abs(onnx_logits - exact).max() < max(1e-4 * spread, 2 * own) and own < 1e-3 * spread
+    expected = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(1, keepdims=True)
+    assert np.abs(bundle.predict(films) - expected).max() < 1e-6
+
+
+READER = """
+import sys
+import numpy as np, onnxruntime, torch
+from covid_fastai.bundle import load_bundle
+for line in sys.stdin:
+    folder, films, out = line.rstrip("\\n").split("|")
+    x = np.load(films)[:, None].astype(np.float32) / np.float32(255)
+    with torch.no_grad(): mine = load_bundle(folder).model(torch.tensor(x)).numpy()
+    session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
+    np.save(out, np.stack([mine, session.run(["logits"], {"films": x})[0]]))
+    print(out, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    "A process of its own that has seen no learner: it reads a bundle and a file of films, and gives the logits of torch and of ONNX Runtime."
+    out = tmp_path_factory.mktemp("reader")/"logits.npy"
+    with subprocess.Popen([sys.executable, "-c", READER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        def ask(folder, films):
+            print(folder, films, out, sep="|", file=process.stdin, flush=True)
+            assert process.stdout.readline().strip() == str(out)
+            return np.load(out)
+        yield ask
+        process.stdin.close()
 
 
 def test_weights_of_another_are_refused_by_name(net):
