@@ -53,4 +53,8 @@ from covid_fastai.explanations import *
 from covid_fastai.audit import *
 from covid_fastai.controls import *
 from covid_fastai.gate import *
+from covid_fastai.ablation import *
+from covid_fastai.exports import *
+from covid_fastai.hub import *
+from covid_fastai.captures import *
 from covid_fastai.predict import *

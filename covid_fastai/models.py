@@ -133,7 +133,7 @@ class TimmBody(nn.Module):
     def _grid(self, tokens):
         tokens = tokens[:, getattr(self.net, "num_prefix_tokens", 0):]
         side = isqrt(tokens.shape[1])
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
 
 
 class XrayNet(nn.Sequential):

@@ -56,15 +56,15 @@ def test_an_uphill_import_is_found(made_up, code):
 
 def test_downhill_and_late_imports_pass(made_up):
     append(made_up, "high", "from .low import f as g\nfrom covid_fastai import __version__\nimport numpy, json, covid_fastai")
-    (made_up/"nbs"/"20_cli.ipynb").write_text(notebook())
+    (made_up/"nbs"/"20_model_verbs.ipynb").write_text(notebook())
     (made_up/"nbs"/"21_app.ipynb").write_text(notebook())
     (made_up/tree.PACKAGE/"app.py").write_text("from .high import f")
-    (made_up/tree.PACKAGE/"cli.py").write_text("def main():\n    from .app import serve")
+    (made_up/tree.PACKAGE/"model_verbs.py").write_text("def main():\n    from .app import serve")
     (made_up/tree.PACKAGE/"all.py").write_text("from .low import *\nfrom .app import *")
     assert tree.uphill_imports(made_up) == []
     assert tree.foreign_imports(made_up) == {"numpy"}
-    append(made_up, "cli", "\nfrom .app import serve")
-    assert tree.uphill_imports(made_up) == ["cli (20) imports app (21), line 3"]
+    append(made_up, "model_verbs", "\nfrom .app import serve")
+    assert tree.uphill_imports(made_up) == ["model_verbs (20) imports app (21), line 3"]
 
 
 def test_everything_imported_is_required():
