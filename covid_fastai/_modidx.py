@@ -201,6 +201,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'covid_fastai.bundle._card_metrics': ('bundle.html#_card_metrics', 'covid_fastai/bundle.py'),
                                      'covid_fastai.bundle._card_training': ('bundle.html#_card_training', 'covid_fastai/bundle.py'),
                                      'covid_fastai.bundle._card_verdict': ('bundle.html#_card_verdict', 'covid_fastai/bundle.py'),
+                                     'covid_fastai.bundle._check_kind': ('bundle.html#_check_kind', 'covid_fastai/bundle.py'),
                                      'covid_fastai.bundle._input_facts': ('bundle.html#_input_facts', 'covid_fastai/bundle.py'),
                                      'covid_fastai.bundle._number': ('bundle.html#_number', 'covid_fastai/bundle.py'),
                                      'covid_fastai.bundle._recipe': ('bundle.html#_recipe', 'covid_fastai/bundle.py'),

@@ -57,9 +57,9 @@ def _bundle_check_verb(args):
 
 def _bundle_onnx_verb(args):
     "Add model.onnx to a bundle."
-    from covid_fastai.exports import ONNX, add_onnx
+    from covid_fastai.exports import add_onnx
     bundle = add_onnx(args.bundle)
-    print(f"wrote {bundle.path/ONNX}: it answers as the network does\n{DISCLAIMER}")
+    print(f"wrote {bundle.path}/model.onnx: it answers as the network does\n{DISCLAIMER}")
 
 
 def _bundle_push_verb(args):
