@@ -20,7 +20,7 @@ from fastai.vision.all import ImageDataLoaders, Learner, Normalize, Resize, Cros
 from covid_fastai.bundle import load_bundle, save_bundle
 from covid_fastai.core import DISCLAIMER
 from covid_fastai.models import xray_model
-from covid_fastai.predict import films_to_predict, predicted
+from covid_fastai.predict import PredictPlan, films_to_predict, predicted
 from covid_fastai.radiograph import read_radiograph
 
 SPEC = dict(head="fastai", classes=["covid", "normal", "other"], task="three-class", size=224, fit="squish")
@@ -52,7 +52,7 @@ def of_arch(arch, paths, folder):
     bundle, films = made_bundle(arch, folder), films_to_predict(paths)
     squares = np.stack([bundle.square(read_radiograph(p)) for p in paths[:64]])
     learn, n = plain_learner(arch, paths), len(paths)
-    out = dict(ours=rate(n, lambda: list(predicted(bundle, films))), no_check=rate(n, lambda: list(predicted(bundle, films, check=False))),
+    out = dict(ours=rate(n, lambda: list(predicted(bundle, films))), no_check=rate(n, lambda: list(predicted(bundle, films, PredictPlan(check=False)))),
         reading=rate(64, lambda: [bundle.square(read_radiograph(p)) for p in paths[:64]]), network=rate(128, lambda: [bundle.answer(squares[i:i + 32]) for i in (0, 32, 0, 32)]))
     with learn.no_bar(), learn.no_logging():
         for workers in (0, 1, 2): out[f"get_preds, {workers} workers"] = rate(n, lambda: learn.get_preds(dl=learn.dls.test_dl(paths, num_workers=workers)))
@@ -64,7 +64,7 @@ def of_arch(arch, paths, folder):
 
 def memory(arch, paths, n, folder):
     "MiB at the peak of a process that predicts n films."
-    code = f"import resource; from covid_fastai.bundle import load_bundle; from covid_fastai.predict import *; films = films_to_predict({list(map(str, paths))!r}); films = films.iloc[[i % len(films) for i in range({n})]].reset_index(drop=True); predict_to_file(load_bundle({str(folder/arch)!r}), films, {str(folder/'m.csv')!r}, check=False); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    code = f"import resource; from covid_fastai.bundle import load_bundle; from covid_fastai.predict import *; films = films_to_predict({list(map(str, paths))!r}); films = films.iloc[[i % len(films) for i in range({n})]].reset_index(drop=True); predict_to_file(load_bundle({str(folder/arch)!r}), films, {str(folder/'m.csv')!r}, PredictPlan(check=False)); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     return int(subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
 
 

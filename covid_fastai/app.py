@@ -153,11 +153,14 @@ CSS = """
 .notice p, .warn {margin: .2rem 0}
 .warn {border-left: 4px solid #b91c1c; padding: .5rem 1rem; background: var(--background-fill-secondary); border-radius: 4px}
 .film {position: relative; max-width: 100%; width: fit-content; background: #000}
-.film img {display: block; max-width: 100%; max-height: 70vh}
+.film img {display: block; max-width: 100%; max-height: 70vh; min-width: min(100%, 420px)}
 .film .heat {position: absolute; inset: 0; width: 100%; height: 100%; opacity: var(--heat, .5)}
 section table, table.all {border-collapse: collapse; width: 100%; margin: .5rem 0}
 section th, section td, table.all th, table.all td {text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--border-color-primary)}
 section meter {width: 100%; min-width: 5rem}
+section meter::-webkit-meter-optimum-value {background: #2563eb}
+section meter::-moz-meter-bar {background: #2563eb}
+#films .download {display: none}
 section h2 {font-size: 1.1rem; margin: .3rem 0; overflow-wrap: anywhere}
 table.all {display: block; overflow-x: auto}
 figcaption {font-size: .85rem; margin-top: .3rem}
@@ -184,7 +187,7 @@ def film_page(
         gr.HTML(f"<h1>What {escape(bundle.spec['arch'])} makes of chest films</h1>{shown_warning(bundle)}")
         with gr.Tab("Films"), gr.Row():
             with gr.Column(scale=2, min_width=280):
-                upload = _file(gr)(label=f"Films: PNG, JPEG, TIFF or DICOM, at most {MOST}", file_count="multiple", elem_id="films")
+                upload = _uploads_alone(gr, gr.File(label=f"Films: PNG, JPEG, TIFF or DICOM, at most {MOST}", file_count="multiple", elem_id="films"))
                 phantoms = [gr.Button(f"Phantom: {c}", size="sm") for c in ("covid", "normal", "other")]
                 film = gr.Dropdown([], label="Film", visible=False, elem_id="which", interactive=True)
                 cam_class = gr.Radio(classes, label="Heat map of", elem_id="class")
@@ -219,13 +222,15 @@ def _gradio():
     return gradio
 
 
-def _file(gr):
+def _uploads_alone(gr, field):
     "Gradio's file field without its other way in: it would fetch an address for whoever sends one."
-    class UploadedFile(gr.File):
-        async def async_move_resource_to_block_cache(self, url_or_file_path):
-            if str(url_or_file_path or "").startswith(("http:", "https:")): raise gr.Error("a film is uploaded, not fetched from an address", print_exception=False)
-            return await super().async_move_resource_to_block_cache(url_or_file_path)
-    return UploadedFile
+    move = field.async_move_resource_to_block_cache
+
+    async def moved(url_or_file_path):
+        if str(url_or_file_path or "").startswith(("http:", "https:")): raise gr.Error("a film is uploaded, not fetched from an address", print_exception=False)
+        return await move(url_or_file_path)
+    field.async_move_resource_to_block_cache = moved
+    return field
 
 
 def _class_of(judged): return judged["row"]["pred"] or None if judged else None
@@ -245,7 +250,7 @@ def _told(work, *args):
 
 def _add_api(gr, bundle):
     "`/predict` for `gradio_client` and curl: a list of files in, a list of answers out."
-    files, out = _file(gr)(visible=False, file_count="multiple"), gr.JSON(visible=False)
+    files, out = _uploads_alone(gr, gr.File(visible=False, file_count="multiple")), gr.JSON(visible=False)
     gr.Button(visible=False).click(lambda files: [answer_of(bundle, j) for j in _told(judge_files, bundle, files or [])], files, out, api_name="predict")
 
 

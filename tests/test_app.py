@@ -161,6 +161,7 @@ def page(browser, address):
     page.asked, page.said = [], []
     page.on("request", lambda r: page.asked.append(r.url))
     page.on("console", lambda m: page.said.append(m.text) if m.type == "error" else None)
+    page.set_default_timeout(20_000)
     page.goto(address)
     page.wait_for_selector("#films input[type=file]", state="attached")
     yield page
