@@ -23,12 +23,12 @@ def test_it_says_what_the_package_is_for(): assert "Research use only, not a med
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_its_commands_have_the_flags_they_use(command):
-    verb = re.match(r"covid_fastai ((?:(?:manifest|data|lungs) )?\w+)", command)[1].split()
+    verb = re.match(r"covid_fastai ((?:(?:manifest|data|lungs|bundle) )?\w+)", command)[1].split()
     text = cli(*verb, "--help")
     assert [f for f in re.findall(r"--[a-z-]+", command) if not re.search(rf"{f}\b(?!-)", text)] == []
 
 
-def test_its_verbs_are_all_there(): assert {re.match(r"covid_fastai (\w+)", c)[1] for c in COMMANDS} == {"demo", "data", "manifest", "train", "crossval", "evaluate", "explain", "ablate", "audit", "lungs", "predict"}
+def test_its_verbs_are_all_there(): assert {re.match(r"covid_fastai (\w+)", c)[1] for c in COMMANDS} == {"demo", "data", "manifest", "train", "crossval", "evaluate", "explain", "ablate", "audit", "lungs", "predict", "bundle", "app"}
 
 
 @pytest.mark.slow
