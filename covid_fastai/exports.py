@@ -59,7 +59,7 @@ def _exported(model, size, said):
     films = torch.rand(2, 1, size, size)
     with in_precision(model), redirect_stdout(io.StringIO()):
         program = torch.onnx.export(_Answering(model).eval(), (films,), dynamo=True, opset_version=OPSET, input_names=["films"], output_names=["logits", "features"],
-            dynamic_shapes=({0: torch.export.Dim("n")},), verbose=False)
+            dynamic_shapes=({0: torch.export.Dim("n")},), verbose=False, optimize=False)  # ONNX Runtime does so itself when it reads the file
     program.model.metadata_props["covid_fastai"] = said
     return program.model_proto.SerializeToString()
 

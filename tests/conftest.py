@@ -7,6 +7,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    "Where several processes share the tests, those of a file stay together, and of the networks those of each."
+    for item in items:
+        name = item.callspec.params.get("net", "") if hasattr(item, "callspec") else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {name}"))
+
+
 def nothing_in(found):
     "Fails with every line of a list of faults; pytest's own message shows only the first."
     assert not found, "\n" + "\n".join(found)
