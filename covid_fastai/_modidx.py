@@ -86,6 +86,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'covid_fastai.app._picture': ('app.html#_picture', 'covid_fastai/app.py'),
                                   'covid_fastai.app._told': ('app.html#_told', 'covid_fastai/app.py'),
                                   'covid_fastai.app._uploads_alone': ('app.html#_uploads_alone', 'covid_fastai/app.py'),
+                                  'covid_fastai.app._wait': ('app.html#_wait', 'covid_fastai/app.py'),
                                   'covid_fastai.app.answer_of': ('app.html#answer_of', 'covid_fastai/app.py'),
                                   'covid_fastai.app.film_page': ('app.html#film_page', 'covid_fastai/app.py'),
                                   'covid_fastai.app.heat_layer': ('app.html#heat_layer', 'covid_fastai/app.py'),

@@ -12,6 +12,8 @@ import io
 import json
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from html import escape
 from pathlib import Path
@@ -261,6 +263,7 @@ def launch(
     block: bool = True,  # Wait until it is stopped
 ):  # `gradio.Blocks`, launched
     "Show the page of a model."
+    if block: signal.signal(signal.SIGTERM, lambda *args: sys.exit(0))  # what stops a container: leave no folder behind
     gr, folder = _gradio(), tempfile.mkdtemp(prefix="covid_fastai-")
     os.environ |= dict(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder, HF_HUB_DISABLE_TELEMETRY="1")
     fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -270,7 +273,12 @@ def launch(
             enable_monitoring=False, pwa=False, mcp_server=False, theme=gr.themes.Base(**fonts), css=CSS)
         except OSError as e: raise InputError(f"port {port} of {host} cannot be used ({e})", "a free port", "choose another --port") from None
         print(f"http://{host}:{page.server_port}  stop it with Ctrl-C\n{DISCLAIMER}", flush=True)
-        if block: page.block_thread()
+        if block: _wait(page)
     finally:
         if block: shutil.rmtree(folder, ignore_errors=True)
     return page
+
+
+def _wait(page):
+    try: page.block_thread()
+    finally: page.close(verbose=False)

@@ -2,7 +2,6 @@
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -59,8 +58,9 @@ def served(folder, scratch):
         assert line.startswith(f"http://127.0.0.1:{port}"), line + process.stdout.read()
         yield line.split()[0]
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.terminate()
+        assert process.wait(30) == 0
+    assert not list(scratch.glob("covid_fastai-*"))
 
 
 @pytest.fixture(scope="module")
