@@ -87,7 +87,7 @@ def _box(mask):
 
 class MixSurround(Transform):
     "Before a training film is read: with probability `p`, its lungs on the surround of a film from another place."
-    split_idx, order = 0, -1  # before the reader, which then has nothing to do
+    split_idx = 0  # it stands before the reader, which then has nothing to do
 
     def __init__(
         self,
