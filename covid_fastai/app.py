@@ -54,10 +54,10 @@ def judge_files(
 def _judged(bundle, path, row):
     out = dict(row=row.replace(np.nan, None).to_dict() | dict(filename=Path(path).name, reason=row["reason"].replace(str(path), Path(path).name)))
     if row["status"] != "ok": return out
-    film = bundle.prepare(read_radiograph(path))
-    shown = Image.fromarray(film)
+    film = read_radiograph(path)
+    shown = Image.fromarray(bundle.prepare(film))
     shown.thumbnail((SIDE, SIDE))
-    return out | dict(film=np.asarray(shown), square=bundle.square(read_radiograph(path)))
+    return out | dict(film=np.asarray(shown), square=bundle.square(film))
 
 
 def answer_of(
@@ -80,7 +80,9 @@ def shown_film(
     name = f"<h2>{escape(str(row['filename']))}</h2>"
     if row["status"] != "ok": return f"<section aria-live='polite'>{name}<p role='alert' class='warn'>Refused: {escape(row['reason'])}</p></section>"
     scope = f"<p role='alert' class='warn'>Out of scope: {escape(row['scope'])}. What is said below means nothing for such a picture.</p>" if row["scope"] else ""
-    return f"<section aria-live='polite'>{name}{scope}{_numbers(bundle, row)}{_picture(bundle, judged, cam_class or row['pred'])}{_links(bundle, judged, cam_class or row['pred'])}</section>"
+    cam_class = cam_class or row["pred"]
+    heat = heat_layer(bundle, judged, cam_class)
+    return f"<section aria-live='polite'>{name}{scope}{_numbers(bundle, row)}{_picture(judged, heat, cam_class)}{_links(bundle, judged, heat)}</section>"
 
 
 def _numbers(bundle, row):
@@ -112,8 +114,8 @@ def heat_layer(
     return np.rint(255 * np.concatenate([colour[..., :3], share[..., None]], 2)).astype(np.uint8)
 
 
-def _picture(bundle, judged, cam_class):
-    film, heat = (_data_address(a) for a in (judged["film"], heat_layer(bundle, judged, cam_class)))
+def _picture(judged, heat, cam_class):
+    film, heat = (_data_address(a) for a in (judged["film"], heat))
     what = f"Heat map of {cam_class} over {escape(str(judged['row']['filename']))}"
     return f"<figure><div class='film'><img src='{film}' alt='The film'><img class='heat' src='{heat}' alt='{what}'></div><figcaption>Grad-CAM of {cam_class}: where the network looked, not where disease is. {DISCLAIMER}</figcaption></figure>"
 
@@ -123,9 +125,9 @@ def _data_address(picture):
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def _links(bundle, judged, cam_class):
+def _links(bundle, judged, heat):
     stem = escape(Path(str(judged["row"]["filename"])).stem)
-    film, heat = Image.fromarray(judged["film"]).convert("RGBA"), Image.fromarray(heat_layer(bundle, judged, cam_class))
+    film, heat = Image.fromarray(judged["film"]).convert("RGBA"), Image.fromarray(heat)
     picture = _data_address(np.asarray(Image.blend(film, Image.alpha_composite(film, heat), 0.5)))
     text = base64.b64encode(json.dumps(answer_of(bundle, judged), indent=1, default=str).encode()).decode()
     return f"<p class='links'><a download='{stem}-heatmap.png' href='{picture}'>Download picture (PNG)</a> <a download='{stem}.json' href='data:application/json;base64,{text}'>Download numbers (JSON)</a></p>"

@@ -23,8 +23,9 @@ def local_bundle(
     "The folder of a bundle, fetched where it is on the hub."
     if not str(name).startswith(HF): return Path(name)
     from huggingface_hub import snapshot_download
-    repo, _, revision = _repo(str(name).removeprefix(HF)).partition("@")
-    try: return Path(snapshot_download(repo, revision=revision or None, cache_dir=cache, allow_patterns=list(FETCHED)))
+    repo, _, revision = str(name).removeprefix(HF).partition("@")
+    try: return Path(snapshot_download(_repo(repo), revision=revision or None, cache_dir=cache, allow_patterns=list(FETCHED)))
+    except InputError: raise
     except Exception as e: raise InputError(f"no bundle at {name} ({_first_line(e)})", "a repository on the hub that can be read", "check the name, the network, and `hf auth login` for a private one") from None  # the client's errors and those of its HTTP library
 
 
