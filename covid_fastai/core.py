@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LABELS', 'SPLITS', 'REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'DISCLAIMER', 'VIRAL_FINDINGS', 'TASKS', 'InputError',
-           'WorkError', 'one_of', 'Task', 'get_task', 'atomic_path', 'write_bytes', 'write_text', 'write_json',
-           'json_text', 'write_csv', 'read_table', 'read_json', 'rng']
+           'WorkError', 'one_of', 'Task', 'get_task', 'atomic_path', 'drop_unfinished', 'write_bytes', 'write_text',
+           'write_json', 'json_text', 'write_csv', 'read_table', 'read_json', 'rng']
 
 # %% ../nbs/00_core.ipynb #01f2de64
 import json
@@ -15,6 +15,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -122,12 +123,23 @@ def atomic_path(
     "A temporary path in the same folder, moved to `path` when the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    tmp = path.with_name(_temporary(path, os.getpid()))
     try:
         yield tmp
         with open(tmp, "rb+") as f: os.fsync(f.fileno())
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
+
+
+def _temporary(path, pid): return f".{path.stem}.{pid}.tmp{path.suffix}"
+
+
+def drop_unfinished(
+    path: str | Path,  # A file that nobody is writing now
+):
+    "Remove what writers of a file left beside it when they were killed."
+    path = Path(path)
+    for tmp in path.parent.glob(_temporary(Path(escape(path.name)), "*")): tmp.unlink(missing_ok=True)
 
 
 def write_bytes(

@@ -29,7 +29,7 @@ from .bundle import Bundle, load_bundles
 from .cams import cam_maps
 from .captures import write_capture
 from .checks import check_radiograph
-from .core import InputError, atomic_path, read_json, write_json
+from .core import InputError, atomic_path, drop_unfinished, read_json, write_json
 from .decisions import with_decisions
 from .exports import answerer
 from .interpret import overlay_cam
@@ -200,6 +200,7 @@ def predict_to_file(
         os.fsync(f.fileno())
     os.replace(part, out)
     note.unlink(missing_ok=True)
+    drop_unfinished(note)
     return state["counts"]
 
 
