@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['SHARE', 'BURNT_IN', 'DEGRADATIONS', 'AUGMENTATIONS', 'shift_mat', 'Shift', 'Affine', 'affine_coords', 'Degrade',
-           'augmentation']
+           'CutOut', 'augmentation']
 
 # %% ../nbs/27_augment.ipynb #497dda16
 from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
-from fastai.vision.augment import AffineCoordTfm, Brightness, Contrast, PadMode, Rotate, Zoom, affine_mat, aug_transforms, setup_aug_tfms
+from fastai.vision.augment import AffineCoordTfm, Brightness, Contrast, Flip, PadMode, Rotate, Zoom, affine_mat, aug_transforms, setup_aug_tfms
 from fastai.vision.core import TensorImage
 from fasttransform import Transform
 from PIL import Image, ImageDraw, ImageFont
 from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms.v2 import RandomErasing
 from torchvision.transforms.v2.functional import gaussian_blur, jpeg
 
 from .core import one_of
@@ -175,11 +176,30 @@ def _strong():
     return [*moves, Degrade()]
 
 
+def _moves(*tfms): return setup_aug_tfms([Affine(*tfms)])
+def _turn(degrees): return Rotate(max_deg=degrees, p=1)
+def _zoom(share): return Zoom(1 / (1 + share), 1 / (1 - share), p=1, draw_x=0.5, draw_y=0.5)  # Keras's zoom_range: the share of the side that is shown
+
+
+class CutOut(Transform):
+    "A gray square, a quarter of the side, on half of the training films of a batch (DeVries & Taylor 2017, arXiv:1708.04552)."
+    split_idx, order = 0, 60  # after `Degrade`
+
+    def encodes(self, x: TensorImage):
+        cut = RandomErasing(0.5, scale=(1 / 16, 1 / 16), ratio=(1, 1), value=0.5)
+        return torch.stack([cut(film) for film in x.as_subclass(torch.Tensor)]).as_subclass(type(x))
+
+
 AUGMENTATIONS = {
     "none": list,
     "safe": _safe,  # no flip, no crop, no warp
     "strong": _strong,  # the same, wider, and `DEGRADATIONS`: for films from elsewhere
     "fastai": aug_transforms,  # fastai's own defaults, flip included: for comparison
+    "bansal2020": lambda: _moves(_turn(15)),  # Algorithm 1, step 3
+    "balvinsson2020": lambda: _moves(_turn(50), _zoom(0.1), Shift(0.2, p=1)),  # section 3
+    "saxena2021_1": lambda: _moves(_turn(45), _zoom(0.5), Shift(0.15, p=1), Flip()),  # experiment 1
+    "saxena2021": lambda: _moves(_turn(45), _zoom(0.5), Flip()),  # experiments 2 to 4
+    "karhan2020": lambda: [*_moves(_turn(15), _zoom(0.1), Flip()), Degrade(["noise"]), CutOut()],  # reflection, scaling, rotation, cutting, noise: no amounts are said
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from .core import InputError, one_of
 
 # %% ../nbs/26_recipes.ipynb #dc6ad704
-CROP_KINDS = ("none", "border", "collimation", "centre", "lungs")
+CROP_KINDS = ("none", "border", "collimation", "centre", "corners", "lungs")
 OUTSIDE_KINDS = ("keep", "blank")
 CONTRAST_KINDS = ("none", "stretch", "equalize", "clahe")
 SAMPLINGS = ("films", "source")
@@ -21,7 +21,7 @@ AVERAGES = ("none", "ema", "swa")
 @dataclass(frozen=True)
 class Recipe:
     "What is done against shortcuts."
-    crop: str = "none"  # What is cut off a film: none, border or collimation (see `crop_edges`), centre (10 % off each side), lungs (all but the box around them)
+    crop: str = "none"  # What is cut off a film: none, border or collimation (see `crop_edges`), centre (10 % off each side), corners (12.7 % off: balvinsson2020), lungs (all but the box around them)
     outside: str = "keep"  # What stands outside the lungs: keep it, or blank (mean gray)
     contrast: str = "none"  # Gray levels of each film: none, stretch, equalize or clahe (see `more_contrast`)
     aug: str = "safe"  # Augmentation preset: none, safe, strong or fastai

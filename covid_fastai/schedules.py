@@ -70,6 +70,7 @@ SCHEDULES = {
     "constant": Schedule("constant", lr=1e-3),
     "exponential": Schedule("exponential", lr=1e-2, decay=0.8),
     "early-stopping": Schedule("constant", freeze_epochs=10, epochs=50, lr=1e-3, patience=5),
+    "bansal2020": replace(KERAS, freeze_epochs=25, epochs=0),  # none of it is said
     "balvinsson2020": replace(KERAS, freeze_epochs=100, epochs=0, patience=5),
     "balvinsson2020_ft": replace(KERAS, freeze_epochs=100, epochs=100, lr_all=1e-5, patience=5),  # keras.io/guides/transfer_learning
     "soares2020": replace(KERAS, freeze_epochs=80, epochs=0, bs=15),
@@ -77,7 +78,7 @@ SCHEDULES = {
     "saxena2021_2": replace(KERAS, freeze_epochs=0, epochs=30, bs=15),
     "saxena2021_3": replace(KERAS, shape="exponential", freeze_epochs=0, epochs=25, lr=1e-2, lr_all=1e-2, decay=0.6, bs=15),  # 0.01 × 0.6^epoch
     "saxena2021_4": replace(KERAS, freeze_epochs=25, epochs=0, bs=15),
-    "karhan2020": replace(KERAS, freeze_epochs=0, epochs=20, lr=3e-4, lr_all=3e-4),
+    "karhan2020": replace(KERAS, freeze_epochs=20, epochs=0, lr=3e-4, lr_all=3e-4),
 }
 
 

@@ -88,11 +88,11 @@ def train_run(
 def fit_config(
     films: pd.DataFrame,  # With `path`, `target` and `split`
     config: RunConfig,  # Every setting
-) -> Learner:  # Trained; its network is a committee where the recipe asks for one
+) -> Learner:  # Trained, with `log`; its network is a committee where the recipe asks for one
     "Train what a configuration says, and keep no files."
     prepare = _preparation(config)
     learn = _learner(films, config, prepare)
-    _fit_members(learn, films, config, prepare, None, False, False)
+    learn.log = _fit_members(learn, films, config, prepare, None, False, False)
     return learn
 
 
