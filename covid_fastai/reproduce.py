@@ -92,7 +92,7 @@ def _lacks(network, weights):
     "Why a network has no pretrained weights; blank when it has some, or needs none."
     if not get_arch(network).weights and not get_arch(network).prefix: return ""
     try: return "" if find_weights(network, weights) else "random weights were asked for; they never stand for pretrained ones"
-    except InputError as e: return str(e).split("; ")[0]
+    except InputError as e: return str(e).split("; ")[0].split(" (")[0].replace(str(weights), Path(weights).name)
 
 # %% ../nbs/62_reproduce.ipynb #b72729be
 def deals_of(
