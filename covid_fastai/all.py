@@ -58,3 +58,7 @@ from covid_fastai.exports import *
 from covid_fastai.hub import *
 from covid_fastai.captures import *
 from covid_fastai.predict import *
+from covid_fastai.studies import *
+from covid_fastai.samples import *
+from covid_fastai.reproduce import *
+from covid_fastai.ledger import *

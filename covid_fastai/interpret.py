@@ -184,7 +184,7 @@ class XrayInterpretation:
     ):
         "What a run has saved."
         bundle = load_bundle(run.path)
-        return cls(with_paths(run), bundle, split, **{"size": bundle.spec["size"], "fit": bundle.spec["fit"], **kwargs})
+        return cls(with_paths(run, split), bundle, split, **{"size": bundle.spec["size"], "fit": bundle.spec["fit"], **kwargs})
 
     def top_losses(
         self,
@@ -253,10 +253,12 @@ def explain_run(
 
 def with_paths(
     run: Run,  # From `open_run`
+    split: str = "",  # Of one split alone
 ) -> pd.DataFrame:  # Its predictions with `path`, and `mask` where the manifest has it
     "The predictions of a run, with what its manifest knows of the files."
     films = read_manifest(run.config.manifest, root=run.config.root)
-    preds = run.predictions.merge(films[[c for c in ("filename", "path", "mask") if c in films]], on="filename", how="left")
+    preds = run.predictions
+    preds = (preds[preds["split"] == split] if split else preds).merge(films[[c for c in ("filename", "path", "mask") if c in films]], on="filename", how="left")
     gone = preds["filename"][preds["path"].isna()]
     if len(gone): raise InputError(f"{len(gone)} films of the run are not in {run.config.manifest}, first {gone.iloc[0]}", "the manifest that it was trained with", "restore it")
     return preds

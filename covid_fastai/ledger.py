@@ -17,6 +17,7 @@ from .audit import with_film_facts
 from .cache import PixelCache
 from .core import DISCLAIMER, LABELS, InputError, get_task, read_json, read_table, write_bytes, write_csv
 from .curves import plot_forest
+from .gate import PooledRanking
 from .figures import CLASS_COLORS, new_figure, save_figure, style
 from .interpret import explain_run
 from .intervals import wilson, wilson_score
@@ -99,7 +100,7 @@ def _best_epoch(rerun, row):
 
 def ledger_table(
     rerun: Rerun,  # What was run
-) -> pd.DataFrame:  # study, where, experiment, network, metric, split, printed, low, high, n, counts, run, stand_in, FORM, FORM_low, FORM_high, FORM_n, gate, verdict, why
+) -> pd.DataFrame:  # study, where, experiment, network, metric, split, printed, low, high, n, counts, run, stand_in, FORM, FORM_low, FORM_high, FORM_n, honest_auc, gate, verdict, why
     "Every printed figure beside what was run."
     done = {row: all(map(rerun.is_done, rerun.fits(row))) for row in rerun.rows}
     why = {(m.paper, m.experiment, m.network): m.why for m in rerun.missing}
@@ -117,8 +118,15 @@ def _lines(rerun, paper, cell, done, why):
     for net in nets:
         rows = {r.form: r for r in mine if r.network == net}
         scores = {form: form_score(rerun, r, cell) if done[r] else None for form, r in rows.items()}
-        yield head | dict(run=net, stand_in=bool(reason), gate=_gate_of(rerun, rows), verdict=cell_verdict(s, scores.get("published"), scores.get("honest")),
+        yield head | dict(run=net, stand_in=bool(reason), gate=_gate_of(rerun, rows), honest_auc=_auc(rerun, rows["honest"]) if scores.get("honest") else np.nan, verdict=cell_verdict(s, scores.get("published"), scores.get("honest")),
             why=_why(reason, scores)) | {f"{form}{tail}": getattr(v, part) for form, v in scores.items() if v for tail, part in (("", "value"), ("_low", "low"), ("_high", "high"), ("_n", "n"))}
+
+
+def _auc(rerun, row):
+    "The area of COVID-19 against the rest on films that the training never saw, over pairs within a training."
+    preds = read_row(rerun, row).query("split == 'test' and status == 'ok'")
+    unit, positive = units(preds)[0], preds["target"] == "covid"
+    return float(PooledRanking(positive, preds["p_covid"], unit, preds["part"])(np.ones((1, unit.max() + 1), np.float32))[0]) if positive.any() and not positive.all() else np.nan
 
 
 def _gate_of(rerun, rows):
@@ -248,7 +256,7 @@ def _runs(rerun, rows):
     "A line for each network that was run: the accuracy of every form on its test films."
     lines = rows[(rows["metric"] == "accuracy") & (rows["run"] != "")].drop_duplicates(["experiment", "run", "split"])
     missing = [{"experiment": m.experiment, "network": m.network, "published": "not run", "why": m.why} for m in rerun.missing if m.paper == rows["study"].iloc[0]]
-    return pd.DataFrame([{"experiment": r["experiment"], "network": _name(r), "films": {"test": "test", "valid": "validation", "best": "validation, best epoch"}[r["split"]], **{f: _form(r, f) for f in FORMS}, "gate": r.get("gate") or "", "why": r["why"] if "budget" in r["why"] else ""} for _, r in lines.iterrows()] + missing).fillna("")
+    return pd.DataFrame([{"experiment": r["experiment"], "network": _name(r), "films": {"test": "test", "valid": "validation", "best": "validation, best epoch"}[r["split"]], **{f: _form(r, f) for f in FORMS}, "honest AUC": "-" if pd.isna(r["honest_auc"]) else f"{r['honest_auc']:.3f}", "gate": r.get("gate") or "", "why": r["why"] if "budget" in r["why"] else ""} for _, r in lines.iterrows()] + missing).fillna("")
 
 
 def _figures(rows):
@@ -256,7 +264,7 @@ def _figures(rows):
     out = []
     for _, lines in rows.groupby(["where", "experiment", "network", "metric", "split"], sort=False):
         r = lines.iloc[0]
-        verdicts = "; ".join(f"{_name(x)}: {x['verdict']}" if x["run"] else f"not run ({x['why']})" for _, x in lines.iterrows())
+        verdicts = "; ".join(f"{v} ({', '.join(map(_name, xs.to_dict('records'))) if v != 'not run' else xs['why'].iloc[0]})" for v, xs in lines.groupby("verdict", sort=False))
         out.append({"where": r["where"], "experiment": r["experiment"], "network": r["network"], "figure": r["metric"] + {"test": "", "valid": ", validation", "best": ", validation, best epoch"}[r["split"]], "printed": _cell(r["printed"], r["low"], r["high"]), "n": f"{r['n']:g}, {r['counts']}", "verdict": verdicts})
     return pd.DataFrame(out)
 

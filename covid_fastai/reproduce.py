@@ -133,6 +133,7 @@ class Rerun:
         weights: str | Path = "imagenet",  # As in `find_weights`
         root: str | Path | None = None,  # Where the films are, when not beside the manifest
     ):
+        if Path(weights).is_file(): raise InputError(f"{weights} is a file", "a folder with the weights of several networks", "give --weights-dir")
         self.out, self.plan, self.weights, self.manifest = Path(out), plan, weights, str(manifest)
         self.papers, self.films = {p.name: p for p in get_papers(name)}, study_films(manifest, root)
         self.rows, self.missing = list_rows(self.papers.values(), plan, weights)
