@@ -76,10 +76,10 @@ class RunFiles:
     @cached_property
     def metrics(self) -> dict: return self.json("metrics.json")
 
-    @cached_property
+    @property
     def bundle(self) -> dict: return self.json("bundle/bundle.json")
 
-    @cached_property
+    @property
     def verdict(self) -> dict: return self.json("audit/verdict.json")
 
     def todo(
@@ -197,14 +197,12 @@ def run_question(
     run: RunFiles,  # The files
 ) -> str:
     "What is asked of the films, in one sentence."
-    words = {"noncovid": "not COVID-19", "covid": "COVID-19", "normal": "normal", "other": "another finding", "viral": "another viral pneumonia"}
+    words = {"noncovid": "something else", "covid": "COVID-19", "normal": "no finding", "other": "another finding", "viral": "another viral pneumonia"}
     classes = [words.get(c, c) for c in run.task.classes]
-    return f"Can a frontal chest film be told to show {', '.join(classes[:-1])} or {classes[-1]}?"
+    return f"Does a frontal chest film show {', '.join(classes[:-1])} or {classes[-1]}?"
 
 
-def _intended_use(run):
-    found = re.search(r"(?ms)^## Intended use\s+(.+?)\s*(?=^## |\Z)", (run.path/run.locate("bundle/README.md")).read_text(encoding="utf-8"))
-    return " ".join(found[1].split()) if found else ""
+def _intended_use(run): return " ".join("".join(re.findall(r"(?ms)^## Intended use\s+(.+?)\s*(?=^## |\Z)", (run.path/run.locate("bundle/README.md")).read_text(encoding="utf-8"))).split())
 
 
 def _sources(run):
@@ -224,7 +222,7 @@ def _centres(run): return f"in part: {run.films['host'].nunique()} hosts ({count
 
 
 def _eligibility(run):
-    labels = ", ".join(f"{k} as {v}" if k != v else k for k, v in run.task.of_label.items())
+    labels = ", ".join(k if k == v else f"{k} as {v}" for k, v in run.task.of_label.items())
     return f"in part: films labelled {labels}" + (f" with a finding among {', '.join(run.task.findings)}" if run.task.findings else "") + (f", and of these {run.config.only}" if run.config.only else "") + f": {len(run.films)} films; how sources chose patients is theirs to say"
 
 
@@ -234,17 +232,19 @@ def _missing(run):
 
 
 def _acquisition(run):
-    found = [f"{c} {counts_text(run.films[c], 4)}" for c in ("view", "format", "device") if c in run.films]
-    return f"in part: {'; '.join(found)}" if found else ""
+    return "in part: " + "; ".join(found) if (found := [f"{c} {counts_text(run.films[c], 4)}" for c in ("view", "format", "device") if c in run.films]) else ""
 
 
 def _reference(run):
     return f"in part: the label of each film as its source gives it ({counts_text(run.films['target'])})" + (f"; findings: {counts_text(run.films['finding'], 4)}" if "finding" in run.films else "") + "; how sources came to them is theirs to say"
 
 
+def _pairs(found): return ", ".join(f"{k} {v}" for k, v in found.items())
+
+
 def _preprocessing(run):
     found = run.bundle.get("input", {})
-    before = ", ".join(f"{k} {v}" for k, v in found.get("before", {}).items())
+    before = _pairs(found.get("before", {}))
     return f"{found.get('channel', 'gray')}; {before + '; ' if before else ''}{found.get('resize', '')}; normalisation {found.get('normalisation', 'not stated')}"
 
 
@@ -263,7 +263,7 @@ def _partitions(run):
 
 
 def _disjoint(run):
-    if not {"group", "split"} <= set(run.films): return ""
+    if run.is_study or not {"group", "split"} <= set(run.films): return ""
     divided = leaks(run.films)["group"].nunique()
     return f"patients joined with near-duplicates: {divided} of {run.films['group'].nunique()} groups stand in more than one part"
 
@@ -273,9 +273,6 @@ def _model(run):
     head = spec.get("head", {})
     head = f"{head.get('pool')} pooling, hidden {head.get('hidden') or 'none'}, dropout {head.get('dropout')}" if isinstance(head, dict) else head
     return f"{spec.get('arch')} with head ({head}), input {spec.get('size')} × {spec.get('size')} pixels, output {', '.join(spec.get('classes', []))}; {spec.get('precision', '')}"
-
-
-def _software(run): return ", ".join(f"{k} {v}" for k, v in run.settings.get("versions", {}).items())
 
 
 def first_weights(
@@ -315,9 +312,7 @@ def _measures(run):
 def _uncertainty(run): return "95 % intervals: " + "; ".join(dict.fromkeys(re.sub(r" over \d+ \w+", "", str(m.get("method"))) for m in run.metrics.get("metrics", {}).values())) + (f"; over {run.metrics['n_patients']} patients" if run.metrics.get("n_patients") else "; films taken as independent")
 
 
-def _fits(run):
-    spread = run.metrics.get("over_fits")
-    return f"{len(run.metrics['fits'])} fits: mean {spread['metric']} {number_text(spread['mean'])}, standard deviation {number_text(spread['sd'])}" if spread else ""
+def _fits(run): return f"{len(run.metrics['fits'])} fits: mean {spread['metric']} {number_text(spread['mean'])}, standard deviation {number_text(spread['sd'])}" if (spread := run.metrics.get("over_fits")) else ""
 
 
 def _controls(run): return "in part: controls that see no lungs: " + ", ".join(f"{c['control']} AUC {number_text(c['auc'])}" for c in run.verdict.get("controls", []) if c.get("fails"))
@@ -329,17 +324,11 @@ def _explainability(run):
     return f"heat maps of the class that was called, scored on {pd.to_numeric(scores['n']).max()} films: {'; '.join(named[:4])}"
 
 
-def _maps(run): return f"in part: heat maps of the {len(run.table('top_losses.csv'))} hardest films, not scored"
-
-
-def _internal(run): return f"{run.metrics.get('n')} films of {run.metrics.get('n_patients') or 'unnamed'} patients, split {run.metrics.get('split')}"
-
-
 def _external(run):
     if run.is_study: return f"each {run.metrics.get('by')} left out in turn" if run.metrics.get("by") in ("source", "host") else "no external data: folds are dealt by patient, and sources stand on both sides"
     if not {"source", "split"} <= set(run.films): return ""
     test, train = (run.films.loc[run.films["split"] == part, "source"] for part in ("test", "train"))
-    n, unseen = len(test), int((~test.isin(train)).sum())
+    n, unseen = len(test), (~test.isin(train)).sum()
     return f"in part: {unseen} of {n} test films are of sources that were not trained on" if unseen else f"no external data: all {n} test films are of sources that were trained on"
 
 
@@ -404,15 +393,11 @@ def run_limits(
 
 
 def _lonely(films):
-    of = films.groupby("source")["target"].nunique()
-    alone = of.index[of == 1]
+    alone = (of := films.groupby("source")["target"].nunique()).index[of == 1]
     return [f"{len(alone)} of {len(of)} sources have films of one class alone ({counts_text(films['source'][films['source'].isin(alone)], 4)} films): there the source gives the class away"] if len(of) > 1 and len(alone) else []
 
 
 def _limitations(run): return "; ".join((found := run_limits(run))[:2]) + (f"; {len(found) - 2} more in this report" if len(found) > 2 else "")
-
-
-def _implications(run): return f"in part: {_intended_use(run)}"
 
 
 def _availability(run): return f"in part: the model as safetensors and JSON in bundle/, software covid_fastai {run.settings.get('versions', {}).get('covid_fastai', '')}; {_data_access(run) or 'data: for the authors'}"
@@ -448,12 +433,7 @@ def _imbalance(run):
     return ("loss weighted: " + ", ".join(f"{c} {number_text(w, 2)}" for c, w in weights.items()) if weights else "balanced loss" if run.config.balance else "none") + f"; sampling {run.config.sampling}"
 
 
-def _poor_input(run): return "in part: files that are no chest film are refused with a reason, and films unlike the training films are marked (scope.safetensors)"
-
-
-def _alternatives(run):
-    other = run.films[(run.films["split"] == "test") & (run.films["target"] != "covid")] if {"finding", "split"} <= set(run.films) else ()
-    return f"test films without COVID-19: {counts_text(other['finding'])}" if len(other) else ""
+def _alternatives(run): return f"test films without COVID-19: {counts_text(run.films.loc[(run.films['split'] == 'test') & (run.films['target'] != 'covid'), 'finding'])}" if {"finding", "split"} <= set(run.films) and not run.is_study else ""
 
 
 def _prevalence(run):
@@ -473,21 +453,21 @@ ANSWERS = {  # Topic -> ways to its answer, the fullest first
     "preprocessing": [(_preprocessing, "bundle/bundle.json")], "missing": [(_missing, "manifest.csv")], "acquisition": [(_acquisition, "manifest.csv")], "reference": [(_reference, "manifest.csv")],
     "subsets": [(lambda r: f"{'only ' + r.config.only if r.config.only else 'all films of the manifest with a label of the task'}", "config.json")],
     "partitions": [(_partitions, "config.json", "manifest.csv", "metrics.json"), (lambda r: "" if r.is_study else _partitions(r), "config.json", "manifest.csv")], "disjoint": [(_disjoint, "manifest.csv")],
-    "preparation": [(lambda r: f"in part: {_preprocessing(r)}", "bundle/bundle.json")], "devices": [(lambda r: f"in part: {_software(r)}", "config.json")],
-    "model": [(_model, "bundle/bundle.json")], "software": [(_software, "config.json")], "initialisation": [(first_weights, "config.json")], "training": [(_training, "config.json", "log.csv")],
+    "preparation": [(lambda r: f"in part: {_preprocessing(r)}", "bundle/bundle.json")], "devices": [(lambda r: f"in part: {_pairs(r.settings.get('versions', {}))}", "config.json")],
+    "model": [(_model, "bundle/bundle.json")], "software": [(lambda r: _pairs(r.settings.get("versions", {})), "config.json")], "initialisation": [(first_weights, "config.json")], "training": [(_training, "config.json", "log.csv")],
     "selection": [(_selection, "config.json", "metrics.json")], "ensembling": [(_ensembling, "config.json")], "measures": [(_measures, "metrics.json")], "uncertainty": [(_uncertainty, "metrics.json")],
-    "robustness": [(lambda r: _fits(r) if r.is_study else "", "metrics.json"), (_controls, "audit/verdict.json")], "explainability": [(_explainability, "explanation_scores.csv"), (_maps, "top_losses.csv")],
-    "internal": [(_internal, "metrics.json")], "external": [(_external, "manifest.csv")], "flow": [(_flow, "manifest.csv", "predictions.csv")], "characteristics": [(_characteristics, "manifest.csv")],
+    "robustness": [(lambda r: _fits(r) if r.is_study else "", "metrics.json"), (_controls, "audit/verdict.json")], "explainability": [(_explainability, "explanation_scores.csv"), (lambda r: f"in part: heat maps of the {len(r.table('top_losses.csv'))} hardest films, not scored", "top_losses.csv")],
+    "internal": [(lambda r: f"{r.metrics.get('n')} films of {r.metrics.get('n_patients') or 'unnamed'} patients, split {r.metrics.get('split')}", "metrics.json")], "external": [(_external, "manifest.csv")], "flow": [(_flow, "manifest.csv", "predictions.csv")], "characteristics": [(_characteristics, "manifest.csv")],
     "performance": [(_performance, "metrics.json")], "accuracy": [(_accuracy, "metrics.json")], "confusion": [(_confusion, "metrics.json")], "failures": [(_failures, "metrics.json", "top_losses.csv"), (lambda r: f"in part: {_mistakes(r)}", "metrics.json")],
     "error_analysis": [(lambda r: f"in part: {_mistakes(r)}; verdict of the controls: {r.verdict.get('verdict')}", "metrics.json", "audit/verdict.json")],
-    "limitations": [(_limitations, "audit/verdict.json", "metrics.json"), (lambda r: f"in part: {_limitations(r)}", "metrics.json")], "implications": [(_implications, "bundle/README.md")],
+    "limitations": [(_limitations, "audit/verdict.json", "metrics.json"), (lambda r: f"in part: {_limitations(r)}", "metrics.json")], "implications": [(lambda r: f"in part: {_intended_use(r)}" if _intended_use(r) else "", "bundle/README.md")],
     "interpretation": [(lambda r: f"in part: verdict {r.verdict.get('verdict')}: {'; '.join(r.verdict.get('reasons', [])[:2])}", "audit/verdict.json")],
     "details": [(lambda r: "in part: every setting; covid_fastai train --config repeats the run", "config.json")], "availability": [(_availability, "config.json", "bundle/bundle.json", "manifest.csv")],
     "data_access": [(lambda r: f"in part: {_data_access(r)}" if _data_access(r) else "", "manifest.csv")], "code_access": [(lambda r: f"in part: covid_fastai {r.settings.get('versions', {}).get('covid_fastai', '')}, with every setting", "config.json")],
     "predictors": [(lambda r: f"the pixels of a film alone, {r.bundle.get('input', {}).get('channel', 'gray')}; no selection", "bundle/bundle.json")], "blinding": [(lambda r: "the pixels of a film alone: neither clinical facts nor labels of test films", "bundle/bundle.json")],
     "clusters": [(_gaps, "metrics.json"), (_clusters, "audit/verdict.json")], "updating": [(lambda r: f"the weights stay; {run_choices(r)}" if run_choices(r) else "", "bundle/bundle.json")],
     "predicting": [(lambda r: "by the network of bundle/: covid_fastai predict --bundle repeats it", "bundle/model.safetensors", "predictions.csv")], "full_model": [(lambda r: "weights as safetensors, and how to build the network as JSON", "bundle/model.safetensors", "bundle/bundle.json")],
-    "imbalance": [(_imbalance, "config.json")], "output": [(_output, "metrics.json", "bundle/bundle.json"), (_output, "metrics.json")], "numbers": [(_partitions, "config.json", "manifest.csv", "metrics.json")], "poor_input": [(_poor_input, "bundle/scope.safetensors")],
+    "imbalance": [(_imbalance, "config.json")], "output": [(_output, "metrics.json", "bundle/bundle.json"), (_output, "metrics.json")], "numbers": [(_partitions, "config.json", "manifest.csv", "metrics.json")], "poor_input": [(lambda r: "in part: files that are no chest film are refused with a reason, and films unlike the training films are marked", "bundle/scope.safetensors")],
     "indeterminate": [(lambda r: f"predictions by status: {counts_text(r.table('predictions.csv')['status'])}; refused films are not counted", "predictions.csv")], "alternatives": [(_alternatives, "manifest.csv")],
     "prevalence": [(_prevalence, "metrics.json")], "stored": [(lambda r: f"{len(r.table('predictions.csv'))} predictions with their probabilities", "predictions.csv")],
 }

@@ -49,8 +49,8 @@ def _before(run):
     except (InputError, OSError): return []
     taken = kept[run.task.targets(kept).notna()] if "label" in kept else kept[:0]
     if run.films is None or set(taken.get("filename", ())) != set(run.films["filename"]): return []
-    out = [f"{len(rows) - len(kept)} not {run.config.only}" if run.config.only else "", f"{len(kept) - len(taken)} without a class of {run.task.name}"]
-    return [dict(title=f"{len(rows)} rows in the manifest", lines=[Path(run.config.manifest).name], aside="left out: " + "; ".join(filter(None, out)))]
+    out = [f"{len(rows) - len(kept)} not {run.config.only}" if len(kept) < len(rows) else "", f"{len(kept) - len(taken)} without a class of {run.task.name}" if len(taken) < len(kept) else ""]
+    return [dict(title=f"{len(rows)} rows in the manifest", lines=[Path(run.config.manifest).name], aside="left out: " + "; ".join(filter(None, out)) if len(taken) < len(rows) else "none left out")]
 
 
 def _part(run, name, row):
@@ -80,7 +80,7 @@ def report_facts(
         version=run.settings.get("versions", {}).get("covid_fastai", ""), head=_headlines(run), verdict=run.verdict.get("verdict") or run.metrics.get("verdict"), reasons=run.verdict.get("reasons", []), flow=film_flow(run),
         splits=films_by_split(run).reset_index() if run.films is not None and "split" in run.films and not run.is_study else None, characteristics=film_characteristics(run).reset_index(names="fact") if run.films is not None else None, model=_model_rows(run),
         log=_last_epochs(run), overall=_overall(run), classes=_by_class(run), fits=_fit_rows(run), choices=run_choices(run), calibration=_calibration(run), mistakes=pd.DataFrame(run_confusions(run), columns=["is", "called", "films"]), hardest=_hardest(run),
-        maps=_map_scores(run), controls=_controls(run), inside=run.verdict.get("within_source") or {}, limits=run_limits(run), licenses=license_ledger(run.films).drop(columns="spdx") if run.films is not None else None,
+        maps=_map_scores(run), controls=_controls(run), inside=run.verdict.get("within_source") or {}, limits=_limits(run), licenses=license_ledger(run.films).drop(columns="spdx") if run.films is not None else None,
         citations=report_citations(run), checklists=fill_items(run), files=pd.DataFrame([dict(file=p.relative_to(run.path).as_posix(), bytes=p.stat().st_size) for p in sorted(run.path.rglob("*")) if p.suffix in (".csv", ".json", ".md", ".safetensors") and "checkpoints" not in p.parts and p.is_file()]))
 
 
@@ -111,7 +111,7 @@ def _model_rows(run):
     c, chosen = run.config, run.settings.get("chosen", {})
     rows = {"task": f"{run.task.name}: {', '.join(run.task.classes)}", "network": c.arch, "first weights": first_weights(run), "film": f"{c.size} × {c.size} pixels; crop {c.crop}, outside the lungs {c.outside}, contrast {c.contrast}",
         "schedule": f"{c.schedule}; {c.freeze_epochs} epochs of the head, {c.epochs} of all layers; {c.opt}, highest rate {c.lr:g}, {c.bs} films a batch", "augmentation": c.aug, "against shortcuts": against_shortcuts(run) or "nothing",
-        "class weights": ", ".join(f"{k} {number_text(v, 2)}" for k, v in (chosen.get("class_weights") or {}).items()) or "none", "committee": f"{c.ensemble} network(s), {c.tta} view(s) of each film", "precision": chosen.get("precision") or c.precision,
+        "class weights": ", ".join(f"{k} {number_text(v, 2)}" for k, v in (chosen.get("class_weights") or {}).items()) or "none", "committee": f"networks {c.ensemble}, views of each film {c.tta}", "precision": chosen.get("precision") or c.precision,
         "seed": c.seed, "only": c.only or "all films", "software": ", ".join(f"{k} {v}" for k, v in run.settings.get("versions", {}).items())}
     return pd.DataFrame([dict(setting=k, value=str(v)) for k, v in rows.items()])
 
@@ -139,6 +139,13 @@ def _by_class(run):
     found = run.metrics.get("metrics", {})
     names = dict.fromkeys(m.removesuffix(f"_{c}") for c in run.task.classes for m in found if m.endswith(f"_{c}"))
     return pd.DataFrame([dict(score=m.replace("_", " ")) | {c: score_text(found[f"{m}_{c}"]) for c in run.task.classes if f"{m}_{c}" in found} for m in names])
+
+
+def _limits(run):
+    "The limits, without the reasons of the verdict one by one: they stand under the control gate."
+    reasons = run.verdict.get("reasons", [])
+    told = [f"control gate {run.verdict['verdict']}, for {len(reasons)} reason{'s' * (len(reasons) > 1)} that stand above"] if reasons and run.verdict["verdict"] != "PASS" else []
+    return told + [t for t in run_limits(run) if t not in reasons]
 
 
 def _fit_rows(run): return pd.DataFrame([dict(fit=name, score=m["metric"].replace("_", " "), value=score_text(m), films=m["n"]) for name, m in run.metrics.get("fits", {}).items()])
@@ -290,7 +297,7 @@ def report_sections(
         ("training", "Training"): [_figures(pictures["training"]), _table("The last epochs.", f["log"], "log.csv")],
         ("results", "Results"): [_table("Scores over all classes, with 95 % intervals.", f["overall"], "metrics.json", 20), _table("Scores of each class against the rest, with 95 % intervals.", f["classes"], "metrics.json", 20), *fits, _figures(pictures["results"])] if f["overall"] is not None else [_missing("The result", run.todo("metrics.json"))],
         ("calibration", "Calibration and decisions"): [_text(f"On the judged films: {f['calibration']}." if f["calibration"] else ""), _figures(pictures["calibration"])],
-        ("errors", "Errors"): [_table("Kinds of mistake.", f["mistakes"], "metrics.json"), _table("The hardest films: those whose own class was given the least probability.", f["hardest"], "predictions.csv", 10), _figures(pictures["errors"]) if films else _text(hidden)],
+        ("errors", "Errors"): [_table("Kinds of mistake.", f["mistakes"], "metrics.json") or _text("No film was called wrong." if f["overall"] is not None else ""), _table("The hardest films: those whose own class was given the least probability.", f["hardest"], "predictions.csv", 10), _figures(pictures["errors"]) if films else _text(hidden)],
         ("explanations", "Explanations"): [_figures(pictures["maps"]) if films else _text(hidden), _table("How much the heat maps are worth, with 95 % intervals over patients.", f["maps"], "explanation_scores.csv", 20) or _missing("Scores of the heat maps", run.todo("explanation_scores.csv")), _figures([p for p in pictures["explanations"] if p.png])],
         ("gate", "Control gate"): [_text(f"Verdict: {f['verdict']}." if f["verdict"] else ""), dict(kind="list", items=f["reasons"]), _table("What controls reach on the same films: the share is of what the result has above chance.", f["controls"], "audit/verdict.json"), _figures(pictures["gate"])] if len(f["controls"]) else [_missing("Whether the result can be had without looking at the lungs", run.todo("audit/verdict.json"))],
         ("limits", "Limits"): [dict(kind="list", items=f["limits"])],
@@ -325,22 +332,22 @@ h1{font-size:1.9rem;line-height:1.2;margin:.1rem 0 .4rem}h2{font-size:1.28rem;ma
 .key{color:var(--soft);font-size:.86rem;margin:0}.lead{font-size:1.12rem}a{color:var(--accent)}nav{font-size:.86rem;padding-top:.6rem;padding-bottom:.3rem}nav a{margin-right:1rem;display:inline-block;padding:.15rem 0}
 .numbers{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.7rem;margin:1rem 0;padding:0}.numbers div{background:var(--panel);border-radius:.4rem;padding:.6rem .8rem}dt{font-size:.8rem;color:var(--soft)}dd{margin:0}dd b{font-size:1.5rem;font-weight:600}dd small{display:block;font-size:.82rem;color:var(--soft)}
 .verdict{border-left:.35rem solid var(--accent);background:var(--panel);padding:.6rem 1rem;border-radius:0 .4rem .4rem 0;margin:1rem 0}.FAIL{--accent:var(--FAIL)}.WEAK{--accent:var(--WEAK)}.PASS{--accent:var(--PASS)}.verdict b{color:var(--accent)}.verdict ul,ul.plain{margin:.3rem 0 0;padding-left:1.2rem}li{margin:.15rem 0}
-.scroll{overflow-x:auto;margin:.6rem 0 1.1rem}table{border-collapse:collapse;font-size:.86rem;line-height:1.35;min-width:min(100%,24rem)}caption{text-align:left;font-size:.86rem;font-weight:600;padding:.2rem 0}th,td{padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}thead th{border-bottom:1.5px solid var(--ink);font-size:.8rem}tbody th{font-weight:400;font-family:inherit}td{font-variant-numeric:tabular-nums}
+section{display:flex;flex-wrap:wrap;column-gap:3rem}section>*{flex:1 1 100%;min-width:0}section>.tab{flex:0 1 auto;max-width:100%}#checklists{display:block}.scroll{overflow-x:auto;margin:.6rem 0 1.1rem}table{border-collapse:collapse;font-size:.86rem;line-height:1.35;min-width:min(100%,24rem)}caption{text-align:left;font-size:.86rem;font-weight:600;padding:.2rem 0}th,td{padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}thead th{border-bottom:1.5px solid var(--ink);font-size:.8rem}tbody th{font-weight:400;font-family:inherit}td{font-variant-numeric:tabular-nums}
 .more{font-size:.82rem;color:var(--soft);margin:-.7rem 0 1rem}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem;align-items:start;margin:.7rem 0}figure{margin:0}.figures img{display:block;width:100%;max-width:46rem;height:auto;background:#fff;border:1px solid var(--line);border-radius:.3rem;padding:.4rem}figcaption{font-size:.84rem;color:var(--soft);margin-top:.25rem}
 .missing{border:1px dashed var(--soft);border-radius:.4rem;padding:.5rem .8rem;font-size:.88rem;margin:.6rem 0}code{font-family:ui-monospace,Consolas,monospace;font-size:.92em}
 .flow{margin:1rem 0}.step{display:flex;flex-wrap:wrap;gap:.6rem 1rem;justify-content:center;align-items:center}.box{border:1.5px solid var(--ink);border-radius:.35rem;padding:.45rem .8rem;font-size:.86rem;line-height:1.35;flex:0 1 20rem;min-width:13rem;background:var(--bg)}.box b{display:block}.aside{border-style:dashed;border-color:var(--soft);flex-basis:15rem}.parts .box{flex:1 1 12rem;min-width:11rem}.down{text-align:center;color:var(--soft);line-height:1.2;font-size:1.1rem}
 .check table{width:100%;table-layout:fixed;font-size:.8rem}.check .i{width:3rem}.check .a{width:24%}.check .f{width:22%}.check td,.check th{padding-right:.6rem}.no td{color:var(--soft)}.sec th{background:var(--panel);font-weight:600;padding-left:.3rem}.chip{font-size:.72rem;font-weight:600;border:1px solid currentColor;border-radius:.8rem;padding:0 .45rem;white-space:nowrap}footer{margin-top:2rem;padding-top:.8rem;padding-bottom:2rem;border-top:1px solid var(--line);font-size:.84rem;color:var(--soft)}
 @media (max-width:40rem){body{font-size:15px}.check table{min-width:38rem}h1{font-size:1.5rem}}
 @page{size:A4;margin:13mm 14mm 14mm}
-@media print{:root{color-scheme:light;--bg:#fff;--ink:#111;--soft:#464e57;--line:#c9ced4;--panel:#f1f3f5;--accent:#0b4f8a;--FAIL:#9c0006;--WEAK:#7a4a00;--PASS:#0b6135}body{font-size:9.3pt;line-height:1.38;-webkit-print-color-adjust:exact;print-color-adjust:exact}nav{display:none}main,header,footer{max-width:none;padding:0}header{padding-top:0}h1{font-size:17pt}h2{font-size:12pt;margin:1rem 0 .3rem;padding-top:.35rem;break-after:avoid}h3,caption{break-after:avoid}tr,figure,.box,.verdict,.missing,.numbers div{break-inside:avoid}.scroll{overflow:visible;margin:.3rem 0 .6rem}table{font-size:7.9pt;line-height:1.28}th,td{padding-top:.12rem;padding-bottom:.12rem}.figures{grid-template-columns:repeat(3,1fr);gap:.5rem}.figures:has(figure:only-child){grid-template-columns:1fr}.figures:has(figure:only-child) img{max-width:13.5cm}.figures.two{grid-template-columns:1fr 1fr}.box{font-size:8pt;padding:.25rem .5rem}.check table{font-size:7pt;line-height:1.22}thead{display:table-header-group}a{color:inherit;text-decoration:none}}
+@media print{:root{color-scheme:light;--bg:#fff;--ink:#111;--soft:#464e57;--line:#c9ced4;--panel:#f1f3f5;--accent:#0b4f8a;--FAIL:#9c0006;--WEAK:#7a4a00;--PASS:#0b6135}html{font-size:9.3pt}body{font-size:9.3pt;line-height:1.38;-webkit-print-color-adjust:exact;print-color-adjust:exact}nav{display:none}main,header,footer{max-width:none;padding:0}.numbers{grid-template-columns:repeat(4,1fr);gap:.5rem}dd b{font-size:1.3rem}header{padding-top:0}h1{font-size:17pt}h2{font-size:12pt;margin:1rem 0 .3rem;padding-top:.35rem;break-after:avoid}h3,caption{break-after:avoid}tr,figure,.box,.verdict,.missing,.numbers div{break-inside:avoid}.scroll{overflow:visible;margin:.3rem 0 .6rem}table{font-size:7.9pt;line-height:1.28}th,td{padding-top:.12rem;padding-bottom:.12rem}.figures{grid-template-columns:repeat(3,1fr);gap:.5rem}.figures:has(figure:only-child){grid-template-columns:1fr}.figures:has(figure:only-child) img{max-width:13.5cm}.figures.two{grid-template-columns:1fr 1fr}.box{font-size:8pt;padding:.25rem .5rem}.check table{font-size:7pt;line-height:1.22}thead{display:table-header-group}a{color:inherit;text-decoration:none}}
 """
 _PAGE = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>Report of {{ f.name }}</title><link rel="icon" href="data:,"><style>{{ css|safe }}</style></head><body>
-{% macro table(b) %}<div class="scroll" tabindex="0" role="region" aria-label="{{ b.caption }}"><table><caption>{{ b.caption }}</caption><thead><tr>{% for c in b.columns %}<th scope="col">{{ c }}</th>{% endfor %}</tr></thead><tbody>
+{% macro table(b) %}<div class="tab"><div class="scroll" tabindex="0" role="region" aria-label="{{ b.caption }}"><table><caption>{{ b.caption }}</caption><thead><tr>{% for c in b.columns %}<th scope="col">{{ c }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in b.rows %}<tr>{% for v in row %}{% if loop.first %}<th scope="row">{{ v }}</th>{% else %}<td>{{ v }}</td>{% endif %}{% endfor %}</tr>
-{% endfor %}</tbody></table></div>{% if b.more %}<p class="more">{{ b.more }} more in {{ b.file }}.</p>{% endif %}{% endmacro %}
+{% endfor %}</tbody></table></div>{% if b.more %}<p class="more">{{ b.more }} more in {{ b.file }}.</p>{% endif %}</div>{% endmacro %}
 {% macro missing(what, command) %}<p class="missing">{{ what }}: not in this run. <code>{{ command }}</code> makes it.</p>{% endmacro %}
 {% macro box(s, class="") %}<div class="box {{ class }}"><b>{{ s.title }}</b>{% for t in s.lines %}{{ t }}{% if not loop.last %}<br>{% endif %}{% endfor %}</div>{% endmacro %}
 {% macro flow(b) %}<div class="flow" role="group" aria-label="Flow of films from the manifest to the predictions">{% for s in b.steps %}{% if not loop.first %}<div class="down" aria-hidden="true">↓</div>{% endif %}
