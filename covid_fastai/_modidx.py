@@ -317,7 +317,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'covid_fastai.checklists._explainability': ( 'checklists.html#_explainability',
                                                                                       'covid_fastai/checklists.py'),
                                          'covid_fastai.checklists._external': ('checklists.html#_external', 'covid_fastai/checklists.py'),
-                                         'covid_fastai.checklists._failures': ('checklists.html#_failures', 'covid_fastai/checklists.py'),
                                          'covid_fastai.checklists._filled': ('checklists.html#_filled', 'covid_fastai/checklists.py'),
                                          'covid_fastai.checklists._fits': ('checklists.html#_fits', 'covid_fastai/checklists.py'),
                                          'covid_fastai.checklists._flow': ('checklists.html#_flow', 'covid_fastai/checklists.py'),

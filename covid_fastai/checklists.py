@@ -376,9 +376,6 @@ def _confusion(run):
     return "; ".join(f"{t} called {', '.join(f'{p} {n}' for p, n in zip(cm['columns'], row))}" for t, row in zip(cm["index"], cm["data"]))
 
 
-def _failures(run): return f"{_mistakes(run)}; the {len(run.table('top_losses.csv'))} hardest films with their heat maps"
-
-
 def run_limits(
     run: RunFiles,  # The files
 ) -> list:  # Sentences
@@ -458,7 +455,7 @@ ANSWERS = {  # Topic -> ways to its answer, the fullest first
     "selection": [(_selection, "config.json", "metrics.json")], "ensembling": [(_ensembling, "config.json")], "measures": [(_measures, "metrics.json")], "uncertainty": [(_uncertainty, "metrics.json")],
     "robustness": [(lambda r: _fits(r) if r.is_study else "", "metrics.json"), (_controls, "audit/verdict.json")], "explainability": [(_explainability, "explanation_scores.csv"), (lambda r: f"in part: heat maps of the {len(r.table('top_losses.csv'))} hardest films, not scored", "top_losses.csv")],
     "internal": [(lambda r: f"{r.metrics.get('n')} films of {r.metrics.get('n_patients') or 'unnamed'} patients, split {r.metrics.get('split')}", "metrics.json")], "external": [(_external, "manifest.csv")], "flow": [(_flow, "manifest.csv", "predictions.csv")], "characteristics": [(_characteristics, "manifest.csv")],
-    "performance": [(_performance, "metrics.json")], "accuracy": [(_accuracy, "metrics.json")], "confusion": [(_confusion, "metrics.json")], "failures": [(_failures, "metrics.json", "top_losses.csv"), (lambda r: f"in part: {_mistakes(r)}", "metrics.json")],
+    "performance": [(_performance, "metrics.json")], "accuracy": [(_accuracy, "metrics.json")], "confusion": [(_confusion, "metrics.json")], "failures": [(lambda r: f"{_mistakes(r)}; the {len(r.table('top_losses.csv'))} hardest films with their heat maps", "metrics.json", "top_losses.csv"), (lambda r: f"in part: {_mistakes(r)}", "metrics.json")],
     "error_analysis": [(lambda r: f"in part: {_mistakes(r)}; verdict of the controls: {r.verdict.get('verdict')}", "metrics.json", "audit/verdict.json")],
     "limitations": [(_limitations, "audit/verdict.json", "metrics.json"), (lambda r: f"in part: {_limitations(r)}", "metrics.json")], "implications": [(lambda r: f"in part: {_intended_use(r)}" if _intended_use(r) else "", "bundle/README.md")],
     "interpretation": [(lambda r: f"in part: verdict {r.verdict.get('verdict')}: {'; '.join(r.verdict.get('reasons', [])[:2])}", "audit/verdict.json")],

@@ -157,7 +157,8 @@ def _calibration(run): return ", ".join(f"{text} {score_text(run.metrics['metric
 def _hardest(run, k=10):
     preds = run.table("predictions.csv")
     if preds is None: return None
-    rows = top_losses(preds, k)
+    try: rows = top_losses(preds, k)
+    except InputError: return None  # no test film was judged
     return rows[[c for c in ("filename", "patient_id", "source", "target", "pred", "prob", "loss") if c in rows]].assign(prob=rows["prob"].map(number_text), loss=rows["loss"].map(lambda x: number_text(x, 2))).rename(columns=dict(target="is", pred="called"))
 
 
@@ -178,7 +179,7 @@ def _names(run):
     found = {}
     for table in (run.films, run.table("predictions.csv")):
         for column in () if table is None else [c for c in _KINDS if c in table]: found |= dict.fromkeys(set(table[column].astype(str).str.strip()) - {""}, _KINDS[column])
-    stems = {stem: kind for name, kind in found.items() if kind == "film" and (stem := Path(name).stem) not in found}
+    stems = {stem: kind for name, kind in found.items() if kind == "film" and re.search(r"\d", stem := Path(name).stem)}
     stems |= {Path(name).name: kind for name, kind in found.items() if kind == "film"}
     return {n: k for n, k in (stems | found).items() if n not in (*run.task.classes, *run.task.of_label)}
 
