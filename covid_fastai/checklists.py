@@ -383,7 +383,7 @@ def run_limits(
     found = [*run.verdict.get("reasons", [])] if run.verdict.get("verdict") != "PASS" else []
     few = run.metrics.get("few") or {}
     if few: found.append(f"few patients of class {', '.join(f'{c} ({n})' for c, n in few.items())}: intervals may hold less than they promise")
-    if not run.verdict: found.append(f"no control was run, so that it is not known what the result owes to the lungs: {run.todo('audit/verdict.json')}")
+    if not (run.verdict or run.metrics.get("verdict")): found.append(f"no control was run, so that it is not known what the result owes to the lungs: {run.todo('audit/verdict.json')}")
     if run.films is not None and "source" in run.films: found += _lonely(run.films)
     if run.metrics.get("n_patients") is None and run.metrics: found.append("no patient is named: films are taken as independent, which makes the intervals too narrow")
     return found + [f"one data set, one training run with seed {run.config.seed}: how much another seed or another hospital would change is not known"]*(not run.is_study)
