@@ -1412,6 +1412,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'covid_fastai.report._short': ('report.html#_short', 'covid_fastai/report.py'),
                                      'covid_fastai.report._table': ('report.html#_table', 'covid_fastai/report.py'),
                                      'covid_fastai.report._text': ('report.html#_text', 'covid_fastai/report.py'),
+                                     'covid_fastai.report._values': ('report.html#_values', 'covid_fastai/report.py'),
                                      'covid_fastai.report._walk': ('report.html#_walk', 'covid_fastai/report.py'),
                                      'covid_fastai.report.count_items': ('report.html#count_items', 'covid_fastai/report.py'),
                                      'covid_fastai.report.fill_checklists': ('report.html#fill_checklists', 'covid_fastai/report.py'),

@@ -16,7 +16,7 @@ from shlex import quote
 
 import pandas as pd
 
-from .core import SPLITS, get_task, read_json, read_table
+from .core import SPLITS, InputError, get_task, read_json, read_table
 from .paired import headline
 from .recipes import Recipe
 from .runs import Run
@@ -52,6 +52,7 @@ class RunFiles:
     ) -> dict:  # Empty when it is not there
         "A JSON file."
         if name not in self._read: self._read[name] = read_json(self.path/place, name) if (place := self.locate(name)) else {}
+        if not isinstance(self._read[name], dict): raise InputError(f"{self.path/name} is not what a run writes", "an object with names")
         return self._read[name]
 
     def table(
@@ -264,8 +265,7 @@ def _partitions(run):
 
 def _disjoint(run):
     if run.is_study or not {"group", "split"} <= set(run.films): return ""
-    divided = leaks(run.films)["group"].nunique()
-    return f"patients joined with near-duplicates: {divided} of {run.films['group'].nunique()} groups stand in more than one part"
+    return f"patients joined with near-duplicates: {leaks(run.films)['group'].nunique()} of {run.films['group'].nunique()} groups stand in more than one part"
 
 
 def _model(run):

@@ -144,7 +144,7 @@ def _by_class(run):
 def _limits(run):
     "The limits, without the reasons of the verdict one by one: they stand under the control gate."
     reasons = run.verdict.get("reasons", [])
-    told = [f"control gate {run.verdict['verdict']}, for {len(reasons)} reason{'s' * (len(reasons) > 1)} that stand above"] if reasons and run.verdict["verdict"] != "PASS" else []
+    told = [f"control gate {run.verdict['verdict']}, for {len(reasons)} reason{'s' * (len(reasons) > 1)} given above"] if reasons and run.verdict["verdict"] != "PASS" else []
     return told + [t for t in run_limits(run) if t not in reasons]
 
 
@@ -178,10 +178,16 @@ def _names(run):
     "Each name that must not be seen, with what it is the name of; words of the package are no names."
     found = {}
     for table in (run.films, run.table("predictions.csv")):
-        for column in () if table is None else [c for c in _KINDS if c in table]: found |= dict.fromkeys(set(table[column].astype(str).str.strip()) - {""}, _KINDS[column])
+        for column in () if table is None else [c for c in _KINDS if c in table]: found |= dict.fromkeys(_values(table, column) - {""}, _KINDS[column])
     stems = {stem: kind for name, kind in found.items() if kind == "film" and re.search(r"\d", stem := Path(name).stem)}
     stems |= {Path(name).name: kind for name, kind in found.items() if kind == "film"}
     return {n: k for n, k in (stems | found).items() if n not in (*run.task.classes, *run.task.of_label)}
+
+
+def _values(table, column):
+    "The values of a column; of addresses those that lead to one patient, and not to a whole collection."
+    rows = table[table.groupby("url")["patient_id"].transform("nunique") == 1] if column == "url" and "patient_id" in table else table
+    return set(rows[column].astype(str).str.strip())
 
 
 def _pattern(name):
@@ -333,7 +339,7 @@ h1{font-size:1.9rem;line-height:1.2;margin:.1rem 0 .4rem}h2{font-size:1.28rem;ma
 .key{color:var(--soft);font-size:.86rem;margin:0}.lead{font-size:1.12rem}a{color:var(--accent)}nav{font-size:.86rem;padding-top:.6rem;padding-bottom:.3rem}nav a{margin-right:1rem;display:inline-block;padding:.15rem 0}
 .numbers{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.7rem;margin:1rem 0;padding:0}.numbers div{background:var(--panel);border-radius:.4rem;padding:.6rem .8rem}dt{font-size:.8rem;color:var(--soft)}dd{margin:0}dd b{font-size:1.5rem;font-weight:600}dd small{display:block;font-size:.82rem;color:var(--soft)}
 .verdict{border-left:.35rem solid var(--accent);background:var(--panel);padding:.6rem 1rem;border-radius:0 .4rem .4rem 0;margin:1rem 0}.FAIL{--accent:var(--FAIL)}.WEAK{--accent:var(--WEAK)}.PASS{--accent:var(--PASS)}.verdict b{color:var(--accent)}.verdict ul,ul.plain{margin:.3rem 0 0;padding-left:1.2rem}li{margin:.15rem 0}
-section{display:flex;flex-wrap:wrap;column-gap:3rem}section>*{flex:1 1 100%;min-width:0}section>.tab{flex:0 1 auto;max-width:100%}#checklists{display:block}.scroll{overflow-x:auto;margin:.6rem 0 1.1rem}table{border-collapse:collapse;font-size:.86rem;line-height:1.35;min-width:min(100%,24rem)}caption{text-align:left;font-size:.86rem;font-weight:600;padding:.2rem 0}th,td{padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}thead th{border-bottom:1.5px solid var(--ink);font-size:.8rem}tbody th{font-weight:400;font-family:inherit}td{font-variant-numeric:tabular-nums}
+section{display:flex;flex-wrap:wrap;column-gap:3rem}section>*{flex:1 1 100%;min-width:0}section>.tab{flex:0 1 auto;max-width:100%}#checklists{display:block}.scroll{overflow-x:auto;margin:.6rem 0 1.1rem}table{border-collapse:collapse;font-size:.86rem;line-height:1.35;min-width:min(100%,24rem)}@media (min-width:40rem),print{caption{white-space:nowrap}}caption{text-align:left;font-size:.86rem;font-weight:600;padding:.2rem 0}th,td{padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}thead th{border-bottom:1.5px solid var(--ink);font-size:.8rem}tbody th{font-weight:400;font-family:inherit}td{font-variant-numeric:tabular-nums}
 .more{font-size:.82rem;color:var(--soft);margin:-.7rem 0 1rem}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem;align-items:start;margin:.7rem 0}figure{margin:0}.figures img{display:block;width:100%;max-width:46rem;height:auto;background:#fff;border:1px solid var(--line);border-radius:.3rem;padding:.4rem}figcaption{font-size:.84rem;color:var(--soft);margin-top:.25rem}
 .missing{border:1px dashed var(--soft);border-radius:.4rem;padding:.5rem .8rem;font-size:.88rem;margin:.6rem 0}code{font-family:ui-monospace,Consolas,monospace;font-size:.92em}
 .flow{margin:1rem 0}.step{display:flex;flex-wrap:wrap;gap:.6rem 1rem;justify-content:center;align-items:center}.box{border:1.5px solid var(--ink);border-radius:.35rem;padding:.45rem .8rem;font-size:.86rem;line-height:1.35;flex:0 1 20rem;min-width:13rem;background:var(--bg)}.box b{display:block}.aside{border-style:dashed;border-color:var(--soft);flex-basis:15rem}.parts .box{flex:1 1 12rem;min-width:11rem}.down{text-align:center;color:var(--soft);line-height:1.2;font-size:1.1rem}
