@@ -62,3 +62,5 @@ from covid_fastai.studies import *
 from covid_fastai.samples import *
 from covid_fastai.reproduce import *
 from covid_fastai.ledger import *
+from covid_fastai.checklists import *
+from covid_fastai.report import *

@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     _add_evaluate(verb("evaluate"))
     _add_explain(verb("explain"))
     _add_audit(verb("audit"))
+    _add_report(verb("report"))
     lungs = verbs.add_parser("lungs", help="A network that finds the lungs.").add_subparsers(dest="action", required=True)
     _add_lungs_train(verb("lungs train", lungs))
     _add_lungs_apply(verb("lungs apply", lungs))
@@ -188,6 +189,11 @@ def _add_audit(p):
     p.add_argument("--split", default="test", help="the split that is judged (test)")
     p.add_argument("--lungs", type=Path, help="bundle of `lungs train`, for films without a mask")
     p.add_argument("--out", type=Path, help="folder for audit.html, verdict.json and gate.png (RUN/audit, or audit)")
+
+
+def _add_report(p):
+    p.add_argument("run", type=Path, help="run folder or study folder; the page goes there")
+    p.add_argument("--no-films", action="store_true", help="no picture of a film, and pseudonyms for films and patients")
 
 
 def _add_lungs_train(p):

@@ -21,13 +21,24 @@ DEMO = dict(task="three-class", arch="small_cnn", freeze_epochs=0, epochs=24, si
 
 
 def _demo_verb(args):
-    "Phantom study: draw, split, train, evaluate, explain, audit."
+    "Phantom study: draw, split, train, evaluate, explain, audit, report."
     manifest = draw_study(args.out)
     films = read_table(manifest, "manifest")
     print(f"{len(films)} films of {films['patient_id'].nunique()} made-up patients")
     _train(RunConfig(str(manifest.resolve()), **DEMO), args.out)
     _explain(args.out, 9)
     _audit(args.out)
+    _report(args.out)
+
+
+def _report_verb(args):
+    "A run or a study as one page: films, results, controls, explanations, limits, and three reporting checklists filled from its files."
+    _report(args.run, not args.no_films)
+
+
+def _report(path, films=True):
+    from covid_fastai.report import report_page
+    print(f"wrote {report_page(path, films=films)}\n{DISCLAIMER}")
 
 
 def _train_verb(args):
@@ -286,5 +297,5 @@ def _print_verdict(path, verdict, split, out):
 
 
 VERBS = DATA_VERBS | MODEL_VERBS | {  # What each verb runs: a function of the parsed flags, which gives the exit code (None for 0)
-    "demo": _demo_verb, "train": _train_verb, "crossval": _crossval_verb, "ablate": _ablate_verb, "reproduce": _reproduce_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "audit": _audit_verb,
+    "demo": _demo_verb, "train": _train_verb, "crossval": _crossval_verb, "ablate": _ablate_verb, "reproduce": _reproduce_verb, "evaluate": _evaluate_verb, "explain": _explain_verb, "audit": _audit_verb, "report": _report_verb,
 }
