@@ -190,7 +190,7 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path):
 
 
 def test_a_study_is_reported_too(browser, study, tmp_path):
-    cross_validate(RunConfig(str(study/"manifest.csv"), arch="small_cnn", freeze_epochs=0, epochs=1, size=96, bs=16, hidden=0), tmp_path/"folds", Study(folds=2))
+    cross_validate(RunConfig(str(study/"manifest.csv"), "covid-normal", arch="small_cnn", freeze_epochs=0, epochs=1, size=96, bs=16, hidden=0), tmp_path/"folds", Study(folds=2))
     page = report_page(tmp_path/"folds")
     preds, result = rows_of(tmp_path/"folds"/"predictions.csv"), json.loads((tmp_path/"folds"/"metrics.json").read_text())
     with opened(browser, page) as tab: boxes, fits = tab.evaluate("[...document.querySelectorAll('.flow .box')].map(b => b.innerText)"), cells(tab, "Each fit")
