@@ -28,7 +28,7 @@ def test_its_commands_have_the_flags_they_use(command):
     assert [f for f in re.findall(r"--[a-z-]+", command) if not re.search(rf"{f}\b(?!-)", text)] == []
 
 
-def test_its_verbs_are_all_there(): assert {re.match(r"covid_fastai (\w+)", c)[1] for c in COMMANDS} == {"demo", "data", "manifest", "train", "crossval", "evaluate", "explain", "ablate", "audit", "lungs", "predict", "bundle", "app"}
+def test_its_verbs_are_all_there(): assert {re.match(r"covid_fastai (\w+)", c)[1] for c in COMMANDS} == {"demo", "data", "manifest", "train", "crossval", "evaluate", "explain", "ablate", "reproduce", "audit", "report", "lungs", "predict", "bundle", "app"}
 
 
 @pytest.mark.slow
