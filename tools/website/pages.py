@@ -1,0 +1,241 @@
+"The pages of the site as MyST Markdown, from what the repository holds: README, notebooks, docs, parser."
+import argparse
+import ast
+import inspect
+import os
+import re
+import shutil
+from pathlib import Path
+
+from .notebooks import module_of, page, summary
+from .reference import PACKAGE, kind_of, members, plain, public, rows, signature
+
+SPAN = re.compile(r"(?<![`\[])`([^`\n]+)`(?!`)")
+OWN = ("index", "commands", "symbols", "modules", "walkthroughs", "results", "design", "contributing", "changelog", "search", "genindex")
+
+
+def write_pages(
+    root: Path,  # The repository
+    out: Path,  # An empty folder
+    only: tuple = (),  # Modules to show; all when empty
+) -> dict:  # Page -> (title, one line), in the order of the menu
+    "Write every page; a link that the text does not spell out is added here."
+    notebooks = {module_of(p): p for p in sorted((root/"nbs").glob("*.ipynb")) if module_of(p) and (not only or module_of(p) in only)}
+    stories = {f"walkthroughs/{p.stem}": p for p in sorted((root/"nbs"/"walkthroughs").glob("*.ipynb"))}
+    clash = set(notebooks) & set(OWN)
+    if clash: raise ValueError(f"a module has the name of a page: {', '.join(sorted(clash))}")
+    docs = {p.stem.lower(): p for p in sorted((root/"docs").glob("*.md")) if p.stem != "DESIGN"}
+    places = where(root, notebooks, stories, docs)
+    texts = {m: page(p, out/"images") for m, p in notebooks.items()} | {s: page(p, out/"walkthroughs"/"images") for s, p in stories.items()}
+    texts |= {f"results/{n}": p.read_text(encoding="utf-8") for n, p in docs.items()}
+    texts["design"] = design(root, list(notebooks), out)
+    for name in ("CONTRIBUTING", "CHANGELOG"): texts[name.lower()] = (root/f"{name}.md").read_text(encoding="utf-8")
+    about = {n: (title(t), summary(notebooks.get(n) or stories[n]) if n in notebooks or n in stories else first_line(t)) for n, t in texts.items()}
+    texts["commands"], about["commands"] = commands(), ("Command line", "Every verb with its help text.")
+    texts["symbols"], about["symbols"] = symbols(notebooks), ("Symbols", "Every public name with its module and its one line.")
+    for name, head, part in (("modules", "Modules", list(notebooks)), ("walkthroughs", "Walkthroughs", list(stories)), ("results", "Results", [f"results/{n}" for n in docs])):
+        texts[name], about[name] = overview(head, part, about), (head, {"modules": "Every module: how it is made, why, and its reference."}.get(name, ""))
+    home = (root/"README.md").read_text(encoding="utf-8")
+    verbs = {v: f"commands.md#{v.replace(' ', '-')}" for v, _ in parsers()}
+    texts["index"], about["index"] = linked(home, places, verbs=verbs) + menu(), (title(home), first_line(home))
+    for name, text in texts.items():
+        path = out/f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text if name == "index" else linked(text, places, name), encoding="utf-8")
+    for p in (root/"docs").rglob("*"):
+        if p.is_file() and p.suffix != ".md" and p.name != "house.svg":
+            target = out/"results"/p.relative_to(root/"docs")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(p, target)
+    return {n: about[n] for n in sorted(about, key=list(texts).index)}
+
+
+# Links
+
+def where(
+    root: Path,  # The repository
+    notebooks: dict,  # Module -> notebook
+    stories: dict,  # Page -> notebook
+    docs: dict,  # Name -> file
+) -> dict:  # What may stand between backticks -> [(role, target)]
+    "Where the names that prose mentions are explained."
+    out = {}
+    for m, p in notebooks.items():
+        for n, o in public(m).items():
+            target = f"{PACKAGE}.{m}.{n}"
+            elsewhere = getattr(o, "__module__", "") in {f"{PACKAGE}.{k}" for k in notebooks} - {f"{PACKAGE}.{m}"}
+            for key in (n, f"{m}.{n}", target)[elsewhere:]: out.setdefault(key, []).append(("py:obj", target))
+            if inspect.isclass(o):
+                for k in members(o): out.setdefault(f"{n}.{k}", []).append(("py:obj", f"{target}.{k}"))
+        for key in (f"{PACKAGE}.{m}", f"{PACKAGE}/{m}.py", p.relative_to(root).as_posix()): out[key] = [("doc", f"/{m}")]
+    for s, p in stories.items(): out[p.relative_to(root).as_posix()] = [("doc", f"/{s}")]
+    for n, p in docs.items(): out[p.relative_to(root).as_posix()] = [("doc", f"/results/{n}")]
+    return out | {"docs/DESIGN.md": [("doc", "/design")], "CONTRIBUTING.md": [("doc", "/contributing")], "CHANGELOG.md": [("doc", "/changelog")]}
+
+
+def linked(
+    text: str,  # MyST
+    places: dict,  # Of `where`
+    module: str = "",  # Whose page it is: its own names come first
+    verbs: dict = {},  # Verb of the command line -> address
+) -> str:
+    "Names between backticks as links, outside of headings, of code and of the first column of tables."
+    fence, out = "", []
+    for line in text.split("\n"):
+        mark = re.match(r"\s*(```+)", line)
+        if mark and not fence: fence = mark[1]
+        elif fence and line.strip() == fence: fence = ""
+        elif not fence and not re.match(r"#+ |:|    ", line): line = _linked_line(line, places, module, verbs)
+        out.append(line)
+    return "\n".join(out)
+
+
+def _linked_line(line, places, module, verbs):
+    head, rest = re.match(r"(\| [^|]*\|)?(.*)", line).groups("")
+    head = SPAN.sub(lambda m: f"[`{m[1]}`]({verbs[m[1]]})" if m[1] in verbs else m[0], head)
+    return head + SPAN.sub(lambda m: _link(m, places, module), rest)
+
+
+def _link(m, places, module):
+    found = places.get(m[1].removesuffix("()"), [])
+    own = [p for p in found if p[1].startswith(f"{PACKAGE}.{module}.")]
+    role, target = own[0] if own else found[0] if len(found) == 1 else ("", "")
+    if not role: return m[0]
+    return f"{{py:obj}}`{m[1]} <{target}>`" if role == "py:obj" else f"{{doc}}`{m[1]} <{target}>`"
+
+
+def title(text: str) -> str: return re.search(r"^# (.+)", text, re.M)[1]
+
+
+def first_line(text: str) -> str:
+    "The first sentence of a page below its title."
+    body = re.sub(r"^(#.*|>\s*)", "", text, flags=re.M).strip()
+    return re.split(r"(?<=\.)\s", " ".join(body.split("\n\n")[0].split()))[0]
+
+
+# Pages that no file holds
+
+def menu() -> str:
+    "The menu at the side; Sphinx reads it from the first page."
+    groups = (("Use", ("walkthroughs", "commands", "results")), ("Reference", ("modules", "symbols")), ("Project", ("design", "contributing", "changelog")))
+    return "".join(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(names) + "\n```\n" for caption, names in groups)
+
+
+def overview(
+    head: str,  # Title
+    names: list,  # Its pages
+    about: dict,  # Page -> (title, line)
+) -> str:
+    "A page that lists others, and puts them below itself in the menu."
+    table = "\n".join(f"| {{doc}}`/{n}` | {about[n][1]} |" for n in names)
+    toc = "\n".join(f"/{n}" for n in names)
+    return f"# {head}\n\n| Page | What it is about |\n| --- | --- |\n{table}\n\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+
+
+def parsers() -> list:  # (verb, its parser)
+    "Every verb of the command line."
+    from covid_fastai.cli import parser
+
+    def below(p, name):
+        subs = [a for a in p._actions if isinstance(a, argparse._SubParsersAction)]
+        if not subs: yield name, p
+        for a in subs:
+            for n, q in a.choices.items(): yield from below(q, f"{name} {n}".strip())
+
+    return list(below(parser(), ""))
+
+
+def commands() -> str:
+    "The help of every verb, as `--help` prints it."
+    from covid_fastai.cli import parser
+
+    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "100", "1"
+    parts = [f"# Command line\n\n{len(parsers())} verbs; `covid_fastai VERB --help` prints what stands here.\n\n```text\n{parser().format_help()}```"]
+    parts += [f"## {verb}\n\n{plain(p.description or '')}\n\n```text\n{p.format_help()}```" for verb, p in parsers()]
+    return "\n\n".join(parts) + "\n"
+
+
+def symbols(
+    notebooks: dict,  # Module -> notebook
+) -> str:
+    "A table of all public names."
+    found = sorted(((n, m, o) for m in notebooks for n, o in public(m).items()), key=lambda s: s[0].lower())
+    lines = [f"| {{py:obj}}`{n} <{PACKAGE}.{m}.{n}>` | {{doc}}`{m} </{m}>` | {kind_of(o)} | {one_line(o)} |" for n, m, o in found]
+    return f"# Symbols\n\n{len(found)} public names in {len(notebooks)} modules.\n\n| Name | Module | Kind | What |\n| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n"
+
+
+def one_line(obj) -> str:
+    "The first line of what an object says of itself."
+    if kind_of(obj) == "data": return ""
+    return plain((inspect.getdoc(obj) or "").split("\n")[0])
+
+
+# The design
+
+def layers(
+    root: Path,  # The repository
+    names: list,  # Modules, in the order of their notebooks
+) -> list:  # Lists of modules; each imports only from lists before its own
+    "The modules by the longest way down to one that imports none."
+    depth = {}
+    for i, name in enumerate(names):
+        below = [n for n in imported(root/PACKAGE/f"{name}.py") if n in names[:i]]
+        depth[name] = 1 + max((depth[n] for n in below), default=-1)
+    return [[n for n in names if depth[n] == d] for d in range(max(depth.values(), default=-1) + 1)]
+
+
+def imported(
+    path: Path,  # A module
+) -> set:
+    "Modules of the package that a module imports, at its top or late."
+    nodes = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)]
+    paths = [f"{PACKAGE}.{n.module}" if n.level and n.module else n.module or "" for n in nodes]
+    return {p.split(".")[1] for p in paths if p.startswith(f"{PACKAGE}.")}
+
+
+def design(
+    root: Path,  # The repository
+    names: list,  # Modules
+    out: Path,  # Folder of the pages
+) -> str:
+    "docs/DESIGN.md with the picture in the page and the layers as the tree has them."
+    text = (root/"docs"/"DESIGN.md").read_text(encoding="utf-8")
+    svg = (root/"docs"/"house.svg").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^\]]*\]\(house\.svg\)", lambda _: f"```{{raw}} html\n{svg}\n```", text)
+    rows = "\n".join(f"| {i} | {', '.join(f'{{doc}}`{n} </{n}>`' for n in layer)} |" for i, layer in enumerate(layers(root, names)))
+    return text.replace("<!-- layers -->", f"| Layer | Modules |\n| --- | --- |\n{rows}")
+
+
+# For programs that read
+
+def llms(
+    about: dict,  # Page -> (title, line)
+    names: list,  # Modules
+) -> str:
+    "llms.txt: title, summary, and a line for each page (llmstxt.org)."
+    def part(head, pages): return f"## {head}\n\n" + "\n".join(f"- [{about[n][0]}]({n}.html): {about[n][1]}" for n in pages)
+
+    stories, results = ([n for n in about if n.startswith(f"{f}/")] for f in ("walkthroughs", "results"))
+    parts = [f"# {PACKAGE}", f"> {about['index'][1]}", "Research use only, not a medical device. Everything on one page: [llms-full.txt](llms-full.txt).",
+        part("Use", ["index", "commands", *stories, *results]), part("Design", ["design", "symbols"]), part("Modules", names), part("Optional", ["contributing", "changelog"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def llms_full(
+    root: Path,  # The repository
+    names: list,  # Modules
+) -> str:
+    "README, design, command line and reference in one text."
+    parts = [(root/"README.md").read_text(encoding="utf-8"), (root/"docs"/"DESIGN.md").read_text(encoding="utf-8"), re.sub(r"^#", "##", commands(), flags=re.M)]
+    for m in names: parts.append(f"## {PACKAGE}.{m}\n\n" + "\n\n".join(as_text(n, o) for n, o in public(m).items()))
+    return "\n\n".join(p.strip() for p in parts) + "\n"
+
+
+def as_text(
+    name: str,  # As exported
+    obj,  # What it names
+) -> str:
+    "A public name as plain Markdown."
+    if kind_of(obj) == "data": return f"### `{name}`"
+    lines = [f"- `{n}`{f' ({t})' if t else ''}{f' = {d}' if d else ''}: {w}" for n, t, d, w in rows(obj)]
+    return "\n\n".join(p for p in (f"### `{name}{signature(obj) or ''}`", inspect.getdoc(obj) or "", "\n".join(lines)) if p)
