@@ -1,7 +1,7 @@
 """Builds the documentation site: `make docs`.
 
 `python tools/docs.py [--out _docs]` writes the pages, has Sphinx make HTML of them and looks at the result; it ends with 1 and a line for each
-dead link, missing anchor or disagreement with `help`. `python tools/docs.py --check FOLDER` only looks. `--external` lists the addresses outside, which are not fetched.
+dead link, missing anchor or disagreement with `help`. `--check FOLDER` only looks, `--house` draws docs/house.svg, `--external` lists the addresses outside, which are not fetched.
 """
 import argparse
 import os
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from website.agree import disagreements  # noqa: E402
+from website.house import house  # noqa: E402
 from website.links import external, faults  # noqa: E402
 from website.pages import llms, llms_full, write_pages  # noqa: E402
 
@@ -47,7 +48,9 @@ def main():
     p.add_argument("--out", type=Path, default=ROOT/"_docs", help="folder of the site")
     p.add_argument("--check", type=Path, metavar="FOLDER", help="look at a built site, and build none")
     p.add_argument("--external", action="store_true", help="list the addresses outside that are linked to")
+    p.add_argument("--house", action="store_true", help="draw docs/house.svg, and build nothing")
     args, begin = p.parse_args(), time.perf_counter()
+    if args.house: return (ROOT/"docs"/"house.svg").write_text(house(), encoding="utf-8") and 0
     site = args.check or args.out
     if not args.check: build(site)
     found = faults(site) + disagreements(site)

@@ -70,7 +70,8 @@ def helped(
     "The parameters of the call that Python's `help` prints."
     lines = pydoc.plain(pydoc.render_doc(obj)).split("\n")
     call = next((m[1] for line in lines[:8] if (m := re.match(rf"\W*{name}(?: = \w+)?\((.*)", line))), None)
-    return None if call is None else split(call)
+    if call is None: return None
+    return (*split(call)[:-1], ("->", "", "")) if inspect.isclass(obj) else split(call)  # a class gives itself; `help` says None
 
 
 def split(

@@ -13,6 +13,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!covid_fastai\.).*")]  # types of other pa
 suppress_warnings = ["misc.highlighting_failure"]
 
 html_theme, html_title = "furo", f"covid_fastai {release}"
+html_favicon = "static/icon.svg"
 html_static_path, html_css_files, html_js_files = ["static"], ["site.css"], ["site.js"]
 html_theme_options = dict(announcement=DISCLAIMER, top_of_page_buttons=[])
 html_use_index = html_domain_indices = html_copy_source = False  # symbols.html is the index

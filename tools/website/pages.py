@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from .notebooks import module_of, page, summary
-from .reference import PACKAGE, kind_of, members, plain, public, rows, signature
+from .reference import PACKAGE, comments, kind_of, members, plain, public, rows, signature
 
 SPAN = re.compile(r"(?<![`\[])`([^`\n]+)`(?!`)")
 OWN = ("index", "commands", "symbols", "modules", "walkthroughs", "results", "design", "contributing", "changelog", "search", "genindex")
@@ -149,7 +149,7 @@ def commands() -> str:
     "The help of every verb, as `--help` prints it."
     from covid_fastai.cli import parser
 
-    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "100", "1"
+    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "92", "1"
     parts = [f"# Command line\n\n{len(parsers())} verbs; `covid_fastai VERB --help` prints what stands here.\n\n```text\n{parser().format_help()}```"]
     parts += [f"## {verb}\n\n{plain(p.description or '')}\n\n```text\n{p.format_help()}```" for verb, p in parsers()]
     return "\n\n".join(parts) + "\n"
@@ -160,7 +160,8 @@ def symbols(
 ) -> str:
     "A table of all public names."
     found = sorted(((n, m, o) for m in notebooks for n, o in public(m).items()), key=lambda s: s[0].lower())
-    lines = [f"| {{py:obj}}`{n} <{PACKAGE}.{m}.{n}>` | {{doc}}`{m} </{m}>` | {kind_of(o)} | {one_line(o)} |" for n, m, o in found]
+    notes = {m: comments(m) for m in notebooks}
+    lines = [f"| {{py:obj}}`{n} <{PACKAGE}.{m}.{n}>` | {{doc}}`{m} </{m}>` | {kind_of(o)} | {one_line(o) or plain(notes[m].get(n, ''))} |" for n, m, o in found]
     return f"# Symbols\n\n{len(found)} public names in {len(notebooks)} modules.\n\n| Name | Module | Kind | What |\n| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n"
 
 

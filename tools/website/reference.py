@@ -1,6 +1,7 @@
 "What the site says of a public name, read from the object itself: signature, docstring and the table of its parameters."
 import ast
 import inspect
+import json
 import re
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
@@ -183,7 +184,7 @@ def entry(
     kind = kind_of(obj)
     if kind == "data":
         text = repr(obj)
-        return _directive("data", name, plain(comment), options=f":value: {text}\n" if len(text) <= 100 and "<" not in text and "\n" not in text else "")
+        return _directive("data", name, plain(comment), options=f":value: {json.dumps(text)}\n" if len(text) <= 100 and "<" not in text and "\n" not in text else "")
     body = [plain(inspect.getdoc(obj) or "") if _own_doc(obj) else "", table(obj)]
     if inspect.isclass(obj): body += [_member(n, o, getattr(obj, n)) for n, o in members(obj).items()]
     return _directive(kind, name + _call(obj), "\n\n".join(b for b in body if b), ":::::" if inspect.isclass(obj) else ":::")
@@ -195,6 +196,7 @@ def _own_doc(obj): return not inspect.isclass(obj) or "__doc__" in vars(obj)
 def _call(obj, drop_self=False):
     sig = signature(obj)
     if sig is None: return ""
+    if inspect.isclass(obj): sig = sig.replace(return_annotation=sig.empty)
     if drop_self: sig = sig.replace(parameters=list(sig.parameters.values())[1:])
     return str(sig)
 
