@@ -34,7 +34,7 @@ DOORS = (  # Floor, side and lines of what comes in or goes out
 def house() -> str:
     "The picture as SVG, readable in light and dark."
     bottom = TOP + STEP*len(FLOORS)
-    roof = f'<path class="wall" d="M{LEFT - 40} 112 L{LEFT + WIDTH/2:g} 18 L{LEFT + WIDTH + 40} 112 Z"/>' + words(LEFT + WIDTH/2, 72, "head", "3  run folder") + words(LEFT + WIDTH/2, 94, "small", "config.json and every table, so that it can be run again")
+    roof = f'<path class="wall" d="M{LEFT - 40} 112 L{LEFT + WIDTH/2:g} 18 L{LEFT + WIDTH + 40} 112 Z"/>' + words(LEFT + WIDTH/2, 72, "head", "3  run folder") + words(LEFT + WIDTH/2, 94, "small", "config.json and every table")
     walls = f'<path class="wall" d="M{LEFT - 20} 112 V{bottom} H{LEFT + WIDTH + 20} V112 Z"/>'
     parts = [walls, roof, *(floor(i, *f) for i, f in enumerate(FLOORS)), *(arrow(LEFT + WIDTH/2, TOP + STEP*i + TALL, LEFT + WIDTH/2, TOP + STEP*(i + 1) - 4) for i in range(len(FLOORS) - 1)), *(door(*d) for d in DOORS)]
     tip = '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path class="tip" d="M0 0 L10 5 L0 10 Z"/></marker></defs>'

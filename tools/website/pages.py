@@ -202,7 +202,7 @@ def design(
     "docs/DESIGN.md with the picture in the page and the layers as the tree has them."
     text = (root/"docs"/"DESIGN.md").read_text(encoding="utf-8")
     svg = (root/"docs"/"house.svg").read_text(encoding="utf-8")
-    text = re.sub(r"!\[[^\]]*\]\(house\.svg\)", lambda _: f"```{{raw}} html\n{svg}\n```", text)
+    text = re.sub(r"!\[[^\]]*\]\(house\.svg\)", lambda _: f"```{{raw}} html\n<div class=\"house\">{svg}</div>\n```", text)
     rows = "\n".join(f"| {i} | {', '.join(f'{{doc}}`{n} </{n}>`' for n in layer)} |" for i, layer in enumerate(layers(root, names)))
     return text.replace("<!-- layers -->", f"| Layer | Modules |\n| --- | --- |\n{rows}")
 
