@@ -62,7 +62,7 @@ def exported(
     tree = ast.parse(source).body
     if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in tree): return []
     own = [n for node in tree for n in assigned(node) if n in names]
-    return [*(entry(n, names[n], notes.get(n, "")) for n in own), "```{raw} html\n<details class=\"source\"><summary>Source</summary>\n```", fenced(source, "python"), "```{raw} html\n</details>\n```"]
+    return [*(entry(n, names[n], notes.get(n, "")) for n in own), "```{raw} html\n<details class=\"source\"><summary>Source</summary>\n```", fenced(source, "python", ":class: no-search\n"), "```{raw} html\n</details>\n```"]
 
 
 def fenced(

@@ -68,6 +68,7 @@ def where(
             if inspect.isclass(o):
                 for k in members(o): out.setdefault(f"{n}.{k}", []).append(("py:obj", f"{target}.{k}"))
         for key in (f"{PACKAGE}.{m}", f"{PACKAGE}/{m}.py", p.relative_to(root).as_posix()): out[key] = [("doc", f"/{m}")]
+    for m in notebooks: out.setdefault(m, [("doc", f"/{m}")])
     for s, p in stories.items(): out[p.relative_to(root).as_posix()] = [("doc", f"/{s}")]
     for n, p in docs.items(): out[p.relative_to(root).as_posix()] = [("doc", f"/results/{n}")]
     return out | {"docs/DESIGN.md": [("doc", "/design")], "CONTRIBUTING.md": [("doc", "/contributing")], "CHANGELOG.md": [("doc", "/changelog")]}
@@ -93,14 +94,14 @@ def linked(
 def _linked_line(line, places, module, verbs):
     head, rest = re.match(r"(\| [^|]*\|)?(.*)", line).groups("")
     head = SPAN.sub(lambda m: f"[`{m[1]}`]({verbs[m[1]]})" if m[1] in verbs else m[0], head)
-    return head + SPAN.sub(lambda m: _link(m, places, module), rest)
+    return head + SPAN.sub(lambda m: m[0] if m[1] in verbs else _link(m, places, module), rest)
 
 
 def _link(m, places, module):
     found = places.get(m[1].removesuffix("()"), [])
     own = [p for p in found if p[1].startswith(f"{PACKAGE}.{module}.")]
     role, target = own[0] if own else found[0] if len(found) == 1 else ("", "")
-    if not role: return m[0]
+    if not role or target == f"/{module}": return m[0]
     return f"{{py:obj}}`{m[1]} <{target}>`" if role == "py:obj" else f"{{doc}}`{m[1]} <{target}>`"
 
 
