@@ -100,6 +100,11 @@ def test_a_disagreement_is_found(site):
     assert said(html.replace("A task or its name", "A name")) == "the comment of task is missing"
     head = text(of_name(html, "covid_fastai.core.get_task")[0])
     assert said(html.replace('<span class="n"><span class="pre">task</span></span>', '<span class="n"><span class="pre">name</span></span>')).startswith(f"the page calls it as {head[:9]}")
+    study = read(site, "phantom.html")
+    assert disagreements(site, ("phantom",)) == []
+    (site/"phantom.html").write_text(study.replace("The generator of one choice", "The generator of two choices"), encoding="utf-8")
+    try: assert [d.partition(": help says")[0] for d in disagreements(site, ("phantom",))] == ["phantom.html: StudyPlan.stream"]
+    finally: (site/"phantom.html").write_text(study, encoding="utf-8")
     assert "gate.html: Control: has no place on the page" in disagreements(site, ("gate",))
 
 

@@ -6,7 +6,7 @@ from html import unescape
 from pathlib import Path
 
 from .notebooks import module_of
-from .reference import PACKAGE, kind_of, public, rows
+from .reference import PACKAGE, doc_of, kind_of, members, public, rows
 
 
 def disagreements(
@@ -20,26 +20,38 @@ def disagreements(
     for m in modules:
         path = site/f"{m}.html"
         html = path.read_text(encoding="utf-8") if path.is_file() else ""
-        out += [f"{m}.html: {n}: {why}" for n, o in public(m).items() if (why := disagreement(html, m, n, o))]
+        out += [f"{m}.html: {n}: {why}" for n, o, cls in with_members(public(m)) if (why := disagreement(html, m, n, o, cls))]
     return out
+
+
+def with_members(
+    names: dict,  # Public names -> objects
+):
+    "Each name with its object and no class, and each member of a class with that class."
+    for n, o in names.items():
+        yield n, o, None
+        if inspect.isclass(o): yield from ((f"{n}.{k}", getattr(o, k), o) for k in members(o))
 
 
 def disagreement(
     html: str,  # A module's page
     module: str,  # Its module
-    name: str,  # A public name
+    name: str,  # A public name, or `Class.method`
     obj,  # What it names
+    cls: type | None = None,  # The class of a member
 ) -> str:  # Empty where they agree
     "What the page does not say as `help` does: the call, the docstring, a parameter's comment."
     block = of_name(html, f"{PACKAGE}.{module}.{name}")
     if not block: return "has no place on the page"
-    if kind_of(obj) == "data": return ""
     head, body = block
-    call = helped(obj, name)
-    if call and not same(split(head.partition(f"{name}(")[2]), call, vars(inspect.getmodule(inspect.unwrap(obj)))): return f"the page calls it as {head}, help as {call}"
-    doc = inspect.getdoc(obj) or "" if kind_of(obj) == "function" or "__doc__" in vars(obj) else ""
+    last = name.rpartition(".")[2]
+    call = helped(obj, last) if kind_of(obj) != "data" else None
+    if call and cls: call = tuple(p for p in call if p != ("self", "", ""))
+    if call and not same(split(head.partition(f"{last}(")[2]), call, vars(inspect.getmodule(inspect.unwrap(obj)))): return f"the page calls it as {head}, help as {call}"
+    doc = doc_of(obj, cls)
     if said(doc) not in bare(body): return f"help says {doc!r}"
-    return next((f"the comment of {n} is missing" for n, _, _, what in rows(obj) if said(what) not in bare(body)), "")
+    comments = [] if kind_of(obj) == "data" else rows(obj)
+    return next((f"the comment of {n} is missing" for n, _, _, what in comments if said(what) not in bare(body)), "")
 
 
 def of_name(
@@ -69,7 +81,7 @@ def helped(
 ) -> tuple:  # Parameters, as text; None where `help` shows no call
     "The parameters of the call that Python's `help` prints."
     lines = pydoc.plain(pydoc.render_doc(obj)).split("\n")
-    call = next((m[1] for line in lines[:8] if (m := re.match(rf"\W*{name}(?: = \w+)?\((.*)", line))), None)
+    call = next((m[1] for line in lines[:8] if (m := re.match(rf"\W*{name}(?: = \w+)?\((.*?)(?: (?:class )?method of .*)?$", line))), None)
     if call is None: return None
     return (*split(call)[:-1], ("->", "", "")) if inspect.isclass(obj) else split(call)  # a class gives itself; `help` says None
 
@@ -109,7 +121,7 @@ def _short(annotation):
         before, _, behind = text.partition("Union[")
         parts, behind = commas(behind)
         text = before + "|".join(parts) + behind
-    return bare(text.replace("NoneType", "None"))
+    return bare(re.sub(r"^\s*(['\"])(.*)\1\s*$", r"\2", text).replace("NoneType", "None"))
 
 
 def same(

@@ -7,6 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
+from covid_fastai.core import SPLITS
+
 from .notebooks import module_of, page, summary
 from .reference import PACKAGE, comments, kind_of, members, plain, public, rows, signature
 
@@ -36,12 +38,13 @@ def write_pages(
     for name, head, part in (("modules", "Modules", list(notebooks)), ("walkthroughs", "Walkthroughs", list(stories)), ("results", "Results", [f"results/{n}" for n in docs])):
         texts[name], about[name] = overview(head, part, about), (head, {"modules": "Every module: how it is made, why, and its reference."}.get(name, ""))
     home = (root/"README.md").read_text(encoding="utf-8")
-    verbs = {v: f"commands.md#{v.replace(' ', '-')}" for v, _ in parsers()}
-    texts["index"], about["index"] = linked(home, places, verbs=verbs) + menu(), (title(home), first_line(home))
+    verbs = {v: f"/commands.md#{v.replace(' ', '-')}" for v, _ in parsers()}
+    texts["index"], about["index"] = home, (title(home), first_line(home))
     for name, text in texts.items():
         path = out/f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text if name == "index" else linked(text, places, name), encoding="utf-8")
+        own = name in notebooks or name in stories or name == "symbols"  # elsewhere a verb's name is the verb
+        path.write_text(linked(text, places, name, {} if own else verbs) + menu()*(name == "index"), encoding="utf-8")
     for p in (root/"docs").rglob("*"):
         if p.is_file() and p.suffix != ".md" and p.name != "house.svg":
             target = out/"results"/p.relative_to(root/"docs")
@@ -80,7 +83,7 @@ def linked(
     module: str = "",  # Whose page it is: its own names come first
     verbs: dict = {},  # Verb of the command line -> address
 ) -> str:
-    "Names between backticks as links, outside of headings, of code and of the first column of tables."
+    "Names between backticks as links, outside of headings, of code and of the first column of tables; there only verbs are."
     fence, out = "", []
     for line in text.split("\n"):
         mark = re.match(r"\s*(```+)", line)
@@ -93,8 +96,10 @@ def linked(
 
 def _linked_line(line, places, module, verbs):
     head, rest = re.match(r"(\| [^|]*\|)?(.*)", line).groups("")
-    head = SPAN.sub(lambda m: f"[`{m[1]}`]({verbs[m[1]]})" if m[1] in verbs else m[0], head)
-    return head + SPAN.sub(lambda m: m[0] if m[1] in verbs else _link(m, places, module), rest)
+    def verb(m): return f"[`{m[1]}`]({verbs[m[1]]})"
+
+    head = SPAN.sub(lambda m: verb(m) if m[1] in verbs else m[0], head)
+    return head + SPAN.sub(lambda m: m[0] if m[1] in SPLITS else verb(m) if m[1] in verbs else _link(m, places, module), rest)
 
 
 def _link(m, places, module):

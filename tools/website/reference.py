@@ -89,6 +89,19 @@ def members(
         and getattr(inspect.unwrap(getattr(o, "fget", None) or getattr(o, "__func__", o)), "__module__", "").startswith(PACKAGE)}
 
 
+def doc_of(
+    obj,  # A function, class or constant
+    cls: type | None = None,  # The class, where it is a member of one
+) -> str:
+    "The docstring; of a member also that of the package's class from which it inherits, of a class only its own."
+    if cls is not None:
+        owners = [c for c in cls.__mro__ if getattr(obj, "__name__", "") in vars(c)] if not isinstance(obj, property) else []
+        docs = [vars(c)[obj.__name__].__doc__ for c in owners if c.__module__.startswith(PACKAGE)] or [obj.__doc__]
+        return inspect.cleandoc(next((d for d in docs if d), ""))
+    if inspect.isclass(obj) and "__doc__" not in vars(obj) or kind_of(obj) == "data": return ""
+    return inspect.getdoc(obj) or ""
+
+
 def comments(
     module: str,  # Name of a module of the package
 ) -> dict:  # Name -> comment
@@ -185,12 +198,9 @@ def entry(
     if kind == "data":
         text = repr(obj)
         return _directive("data", name, plain(comment), options=f":value: {json.dumps(text)}\n" if len(text) <= 100 and "<" not in text and "\n" not in text else "")
-    body = [plain(inspect.getdoc(obj) or "") if _own_doc(obj) else "", table(obj)]
-    if inspect.isclass(obj): body += [_member(n, o, getattr(obj, n)) for n, o in members(obj).items()]
+    body = [plain(doc_of(obj)), table(obj)]
+    if inspect.isclass(obj): body += [_member(n, obj) for n in members(obj)]
     return _directive(kind, name + _call(obj), "\n\n".join(b for b in body if b), ":::::" if inspect.isclass(obj) else ":::")
-
-
-def _own_doc(obj): return not inspect.isclass(obj) or "__doc__" in vars(obj)
 
 
 def _call(obj, drop_self=False):
@@ -201,12 +211,13 @@ def _call(obj, drop_self=False):
     return str(sig)
 
 
-def _member(name, raw, bound):
+def _member(name, cls):
+    raw, bound = vars(cls)[name], getattr(cls, name)
     if isinstance(raw, property):
         back = _text(signature(raw.fget).return_annotation)
-        return _directive("property", name, plain(inspect.getdoc(raw) or ""), options=f":type: {back}\n" if back else "")
+        return _directive("property", name, plain(doc_of(raw, cls)), options=f":type: {json.dumps(back)}\n" if back else "")
     kind = {classmethod: ":classmethod:\n", staticmethod: ":staticmethod:\n"}.get(type(raw), "")
-    body = [plain(getattr(raw, "__doc__", "") or ""), table(bound)]
+    body = [plain(doc_of(bound, cls)), table(bound)]
     return _directive("method", name + _call(bound, inspect.isfunction(raw)), "\n\n".join(b for b in body if b), options=kind)
 
 
