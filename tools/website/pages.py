@@ -4,15 +4,16 @@ import ast
 import inspect
 import os
 import re
-import shutil
 from pathlib import Path
 
-from covid_fastai.core import SPLITS
+from covid_fastai.core import SPLITS, write_bytes, write_text
 
 from .notebooks import module_of, page, summary
 from .reference import PACKAGE, comments, kind_of, members, plain, public, rows, signature
 
 SPAN = re.compile(r"(?<![`\[])`([^`\n]+)`(?!`)")
+PROJECT = ("CONTRIBUTING", "CHANGELOG")  # Files of the root that are pages
+ABOUT = dict(commands="Every verb with its help text.", symbols="Every public name with its module and its one line.", modules="How each module is made, why, and its reference.", walkthroughs="Stories on phantoms, from films to a verdict.", results="What was measured on real films.")
 OWN = ("index", "commands", "symbols", "modules", "walkthroughs", "results", "design", "contributing", "changelog", "search", "genindex")
 
 
@@ -24,33 +25,21 @@ def write_pages(
     "Write every page; a link that the text does not spell out is added here."
     notebooks = {module_of(p): p for p in sorted((root/"nbs").glob("*.ipynb")) if module_of(p) and (not only or module_of(p) in only)}
     stories = {f"walkthroughs/{p.stem}": p for p in sorted((root/"nbs"/"walkthroughs").glob("*.ipynb"))}
-    clash = set(notebooks) & set(OWN)
-    if clash: raise ValueError(f"a module has the name of a page: {', '.join(sorted(clash))}")
-    docs = {p.stem.lower(): p for p in sorted((root/"docs").glob("*.md")) if p.stem != "DESIGN"}
-    places = where(root, notebooks, stories, docs)
-    texts = {m: page(p, out/"images") for m, p in notebooks.items()} | {s: page(p, out/"walkthroughs"/"images") for s, p in stories.items()}
-    texts |= {f"results/{n}": p.read_text(encoding="utf-8") for n, p in docs.items()}
-    texts["design"] = design(root, list(notebooks), out)
-    for name in ("CONTRIBUTING", "CHANGELOG"): texts[name.lower()] = (root/f"{name}.md").read_text(encoding="utf-8")
-    about = {n: (title(t), summary(notebooks.get(n) or stories[n]) if n in notebooks or n in stories else first_line(t)) for n, t in texts.items()}
-    texts["commands"], about["commands"] = commands(), ("Command line", "Every verb with its help text.")
-    texts["symbols"], about["symbols"] = symbols(notebooks), ("Symbols", "Every public name with its module and its one line.")
-    for name, head, part in (("modules", "Modules", list(notebooks)), ("walkthroughs", "Walkthroughs", list(stories)), ("results", "Results", [f"results/{n}" for n in docs])):
-        texts[name], about[name] = overview(head, part, about), (head, {"modules": "Every module: how it is made, why, and its reference."}.get(name, ""))
-    home = (root/"README.md").read_text(encoding="utf-8")
-    verbs = {v: f"/commands.md#{v.replace(' ', '-')}" for v, _ in parsers()}
-    texts["index"], about["index"] = home, (title(home), first_line(home))
+    results = {f"results/{p.stem.lower()}": p for p in sorted((root/"docs").glob("*.md")) if p.stem != "DESIGN"}
+    if clash := set(notebooks) & set(OWN): raise ValueError(f"a module has the name of a page: {', '.join(sorted(clash))}")
+    texts = {n: page(p, (out/n).parent/"images") for n, p in (notebooks | stories).items()}
+    texts |= {n: p.read_text(encoding="utf-8") for n, p in (results | {n.lower(): root/f"{n}.md" for n in PROJECT}).items()}
+    texts |= dict(design=design(root, list(notebooks), out), index=(root/"README.md").read_text(encoding="utf-8"), commands=commands(), symbols=symbols(notebooks))
+    about = {n: (title(t), ABOUT.get(n) or (summary(p) if (p := (notebooks | stories).get(n)) else first_line(t))) for n, t in texts.items()}
+    for name, part in dict(modules=notebooks, walkthroughs=stories, results=results).items():
+        texts[name], about[name] = overview(name.capitalize(), part, about), (name.capitalize(), ABOUT[name])
+    places, verbs = where(root, notebooks, stories, results), {v: f"/commands.md#{v.replace(' ', '-')}" for v, _ in parsers()}
     for name, text in texts.items():
-        path = out/f"{name}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
         own = name in notebooks or name in stories or name == "symbols"  # elsewhere a verb's name is the verb
-        path.write_text(linked(text, places, name, {} if own else verbs) + menu()*(name == "index"), encoding="utf-8")
+        write_text(out/f"{name}.md", linked(text, places, name, {} if own else verbs) + menu()*(name == "index"))
     for p in (root/"docs").rglob("*"):
-        if p.is_file() and p.suffix != ".md" and p.name != "house.svg":
-            target = out/"results"/p.relative_to(root/"docs")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(p, target)
-    return {n: about[n] for n in sorted(about, key=list(texts).index)}
+        if p.is_file() and p.suffix != ".md" and p.name != "house.svg": write_bytes(out/"results"/p.relative_to(root/"docs"), p.read_bytes())
+    return about
 
 
 # Links
@@ -59,7 +48,7 @@ def where(
     root: Path,  # The repository
     notebooks: dict,  # Module -> notebook
     stories: dict,  # Page -> notebook
-    docs: dict,  # Name -> file
+    results: dict,  # Page -> file
 ) -> dict:  # What may stand between backticks -> [(role, target)]
     "Where the names that prose mentions are explained."
     out = {}
@@ -72,8 +61,7 @@ def where(
                 for k in members(o): out.setdefault(f"{n}.{k}", []).append(("py:obj", f"{target}.{k}"))
         for key in (f"{PACKAGE}.{m}", f"{PACKAGE}/{m}.py", p.relative_to(root).as_posix()): out[key] = [("doc", f"/{m}")]
     for m in notebooks: out.setdefault(m, [("doc", f"/{m}")])
-    for s, p in stories.items(): out[p.relative_to(root).as_posix()] = [("doc", f"/{s}")]
-    for n, p in docs.items(): out[p.relative_to(root).as_posix()] = [("doc", f"/results/{n}")]
+    for s, p in (stories | results).items(): out[p.relative_to(root).as_posix()] = [("doc", f"/{s}")]
     return out | {"docs/DESIGN.md": [("doc", "/design")], "CONTRIBUTING.md": [("doc", "/contributing")], "CHANGELOG.md": [("doc", "/changelog")]}
 
 
@@ -129,7 +117,7 @@ def menu() -> str:
 
 def overview(
     head: str,  # Title
-    names: list,  # Its pages
+    names,  # Its pages
     about: dict,  # Page -> (title, line)
 ) -> str:
     "A page that lists others, and puts them below itself in the menu."

@@ -196,7 +196,7 @@ def entry(
     "What the site says of a public name."
     kind = kind_of(obj)
     if kind == "data":
-        text = repr(obj)
+        text = f"{{{', '.join(sorted(map(repr, obj)))}}}" if isinstance(obj, (set, frozenset)) else repr(obj)  # the same at each build
         return _directive("data", name, plain(comment), options=f":value: {json.dumps(text)}\n" if len(text) <= 100 and "<" not in text and "\n" not in text else "")
     body = [plain(doc_of(obj)), table(obj)]
     if inspect.isclass(obj): body += [_member(n, obj) for n in members(obj)]
