@@ -34,6 +34,16 @@ def test_a_dead_link_is_found(tmp_path):
     assert external(tmp_path) == ["https://example.org/x"]
 
 
+def test_links_between_files_become_links_between_pages(tmp_path):
+    (tmp_path/"docs").mkdir()
+    for name in ("README.md", "LICENSE", "docs/RESULTS.md", "docs/a.png"): (tmp_path/name).touch()
+    files = {"index": tmp_path/"README.md", "results/results": tmp_path/"docs"/"RESULTS.md"}
+    def said(text_): return pages.relinked(text_, files["results/results"], tmp_path, files)
+    assert said("[home](../README.md#fast), [this](RESULTS.md)") == "[home](/index.md#fast), [this](/results/results.md)"
+    assert said("[terms](../LICENSE) ![film](a.png)") == "terms ![film](a.png)"
+    assert said("[x](gone.md) [y](https://example.org) [z](#here)") == "[x](gone.md) [y](https://example.org) [z](#here)"
+
+
 # Reference
 
 def test_a_call_is_taken_apart():

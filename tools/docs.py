@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,8 @@ def build(
     root: Path = ROOT,  # The repository
 ) -> list:  # Modules that are shown
     "Make the whole site."
+    missing = [m for m in ("sphinx", "furo", "myst_parser") if find_spec(m) is None]
+    if missing: raise SystemExit(f"docs: {', '.join(missing)} not installed; pip install -e '.[docs]'")
     with tempfile.TemporaryDirectory() as tmp:
         pages, site = Path(tmp)/"pages", Path(tmp)/"site"
         pages.mkdir()
@@ -34,11 +37,11 @@ def build(
         names = [n for n in about if (root/"covid_fastai"/f"{n}.py").is_file()]
         sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-n", "-c", str(ROOT/"tools"/"website"), "-d", str(Path(tmp)/"trees"), str(pages), str(site)]
         env = os.environ | dict(PYTHONPATH=os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
-        subprocess.run(sphinx, check=True, env=env)
+        if subprocess.run(sphinx, env=env).returncode: raise SystemExit("docs: Sphinx names what is wrong above; the site stays as it was")
         (site/"llms.txt").write_text(llms(about, names), encoding="utf-8")
         (site/"llms-full.txt").write_text(llms_full(root, names), encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
-        shutil.copytree(site, out, ignore=shutil.ignore_patterns(".buildinfo", "objects.inv.tmp"))
+        shutil.copytree(site, out, ignore=shutil.ignore_patterns(".buildinfo"))
     return names
 
 

@@ -10,7 +10,7 @@ add_module_names, python_maximum_signature_line_length = False, 88
 toc_object_entries_show_parents = "hide"
 smartquotes = False  # `--flag` stays as it is typed
 nitpick_ignore_regex = [("py:.*", r"(?!covid_fastai\.).*")]  # types of other packages have no page here
-suppress_warnings = ["misc.highlighting_failure"]
+suppress_warnings = ["misc.highlighting_failure", "myst.header"]
 
 html_theme, html_title = "furo", f"covid_fastai {release}"
 html_favicon = "static/icon.svg"

@@ -28,8 +28,10 @@ def write_pages(
     results = {f"results/{p.stem.lower()}": p for p in sorted((root/"docs").glob("*.md")) if p.stem != "DESIGN"}
     if clash := set(notebooks) & set(OWN): raise ValueError(f"a module has the name of a page: {', '.join(sorted(clash))}")
     texts = {n: page(p, (out/n).parent/"images") for n, p in (notebooks | stories).items()}
-    texts |= {n: p.read_text(encoding="utf-8") for n, p in (results | {n.lower(): root/f"{n}.md" for n in PROJECT}).items()}
-    texts |= dict(design=design(root, list(notebooks), out), index=(root/"README.md").read_text(encoding="utf-8"), commands=commands(), symbols=symbols(notebooks))
+    files = notebooks | stories | results | {n.lower(): root/f"{n}.md" for n in PROJECT} | dict(index=root/"README.md", design=root/"docs"/"DESIGN.md")
+    texts |= {n: p.read_text(encoding="utf-8") for n, p in files.items() if n not in texts}
+    texts |= dict(design=design(texts["design"], root, list(notebooks)), commands=commands(), symbols=symbols(notebooks))
+    texts |= {n: relinked(texts[n], p, root, files) for n, p in files.items()}
     about = {n: (title(t), ABOUT.get(n) or (summary(p) if (p := (notebooks | stories).get(n)) else first_line(t))) for n, t in texts.items()}
     for name, part in dict(modules=notebooks, walkthroughs=stories, results=results).items():
         texts[name], about[name] = overview(name.capitalize(), part, about), (name.capitalize(), ABOUT[name])
@@ -63,6 +65,23 @@ def where(
     for m in notebooks: out.setdefault(m, [("doc", f"/{m}")])
     for s, p in (stories | results).items(): out[p.relative_to(root).as_posix()] = [("doc", f"/{s}")]
     return out | {"docs/DESIGN.md": [("doc", "/design")], "CONTRIBUTING.md": [("doc", "/contributing")], "CHANGELOG.md": [("doc", "/changelog")]}
+
+
+def relinked(
+    text: str,  # MyST
+    file: Path,  # Where it comes from
+    root: Path,  # The repository
+    files: dict,  # Page -> the file that it comes from
+) -> str:
+    "Links to files of the repository as links to their pages; to a file that is no page, as its name alone."
+    page_of = {p.resolve(): n for n, p in files.items()}
+
+    def better(m):
+        target = (file.parent/m[2]).resolve()
+        if target in page_of: return f"[{m[1]}](/{page_of[target]}.md{m[3] or ''})"
+        return m[1] if target.exists() and target.is_relative_to(root.resolve()) else m[0]
+
+    return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)", better, text)
 
 
 def linked(
@@ -189,12 +208,11 @@ def imported(
 
 
 def design(
+    text: str,  # Of docs/DESIGN.md
     root: Path,  # The repository
     names: list,  # Modules
-    out: Path,  # Folder of the pages
 ) -> str:
-    "docs/DESIGN.md with the picture in the page and the layers as the tree has them."
-    text = (root/"docs"/"DESIGN.md").read_text(encoding="utf-8")
+    "The design with the picture in the page and the layers as the tree has them."
     svg = (root/"docs"/"house.svg").read_text(encoding="utf-8")
     text = re.sub(r"!\[[^\]]*\]\(house\.svg\)", lambda _: f"```{{raw}} html\n<div class=\"house\">{svg}</div>\n```", text)
     rows = "\n".join(f"| {i} | {', '.join(f'{{doc}}`{n} </{n}>`' for n in layer)} |" for i, layer in enumerate(layers(root, names)))
