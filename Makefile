@@ -8,6 +8,7 @@ BIN = $(VENV)/bin
 ifeq ($(VENV),.venv)
 READY = .venv/.installed
 READY_DEV = .venv/.installed-dev
+READY_DOCS = .venv/.installed-docs
 endif
 
 # Tests that read real films run where the films are; longer ones always run.
@@ -15,7 +16,7 @@ REAL := $(and $(COVID_FASTAI_DATA),$(COVID_FASTAI_WEIGHTS))
 FLAGS = slow $(if $(REAL),real)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test readme hooks clean
+.PHONY: help demo test docs readme hooks clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -34,6 +35,9 @@ test: $(READY_DEV) ## Install, then run every notebook and every test
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup --durations 40 || failed="$${failed:+$$failed, }pytest"; \
 	if [ -n "$$failed" ]; then echo "make test: failed in: $$failed" >&2; exit 1; fi
 
+docs: $(READY_DOCS) ## Build the documentation into _docs/index.html and check its links
+	@$(BIN)/python tools/docs.py
+
 readme: $(READY_DEV) ## Write README.md from nbs/index.ipynb
 	@$(BIN)/python tools/readme.py
 
@@ -43,7 +47,7 @@ hooks: $(READY_DEV) ## Let git refuse notebooks that are not clean or not export
 
 clean: ## Remove the environment and what was built; runs/ stays
 	@echo "== Removing .venv, build products and caches"
-	@rm -rf .venv build dist *.egg-info .pytest_cache
+	@rm -rf .venv _docs _proc build dist *.egg-info .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: settings.ini setup.py pyproject.toml
@@ -52,6 +56,10 @@ clean: ## Remove the environment and what was built; runs/ stays
 
 .venv/.installed-dev: settings.ini setup.py pyproject.toml
 	@$(call install,.[dev])
+	@touch .venv/.installed $@
+
+.venv/.installed-docs: settings.ini setup.py pyproject.toml
+	@$(call install,.[docs])
 	@touch .venv/.installed $@
 
 # The first Python of the list that is new enough makes .venv, unless a working one stands there.

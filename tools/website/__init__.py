@@ -1,0 +1,1 @@
+"The pieces of the documentation site: `tools/docs.py` puts them together."
