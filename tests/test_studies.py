@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 
+from covid_fastai.cli import main
 from covid_fastai.ledger import headlines, ledger_table
 from covid_fastai.phantom import phantom_study
 from covid_fastai.reproduce import ReproducePlan, Rerun, reproduce
@@ -70,10 +71,10 @@ def test_all_studies_run_though_the_process_is_killed(place):
     assert {"training.png", "confusion.png", "roc.png", "grad_cam.png", "top_losses.png"} & {p.name for p in out.rglob("karhan2020/*/*/*/*/figures/*.png")} >= {"training.png", "confusion.png", "roc.png", "top_losses.png"}
 
 
-def test_a_budget_that_ends_is_said(place):
+def test_a_budget_that_ends_is_said(place, capsys):
     "Rows that did not fit are listed, in print and in the ledger, and the next call with more time does them."
-    done = subprocess.run(command(place, "saxena2021", place/"short", "--budget", "0.001", "--as", "published"), capture_output=True, text=True)
-    assert done.returncode == 0 and "not run, the budget ended before: saxena2021/experiment-4/published/squeezenet1_1" in done.stdout, done.stderr
+    assert main(command(place, "saxena2021", place/"short", "--budget", "0.001", "--as", "published")[3:]) == 0
+    assert "not run, the budget ended before: saxena2021/experiment-4/published/squeezenet1_1" in capsys.readouterr().out
     table = pd.read_csv(place/"short"/"ledger.csv")
     late = table[table["published"].isna()]
     assert len(late) and set(late["verdict"]) == {"not run"} and late["why"].str.contains("the budget ended before").all()
@@ -81,18 +82,19 @@ def test_a_budget_that_ends_is_said(place):
 
 @pytest.mark.parametrize("change, told", [
     (("--as", "honst"), "unknown form 'honst'; expected one of published, cleaned, honest; did you mean honest"), (("--seeds", "0"), "0 seeds"), (("--out", "{study}/manifest.csv"), "")])
-def test_bad_input_is_told_in_a_line(place, change, told):
-    done = subprocess.run([*command(place, "saxena2021", place/"bad"), *(c.format(study=place/"study") for c in change)], capture_output=True, text=True)
-    assert done.returncode in (1, 2) and told in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+def test_bad_input_is_told_in_a_line(place, change, told, capsys):
+    assert main([*command(place, "saxena2021", place/"bad")[3:], *(c.format(study=place/"study") for c in change)]) in (1, 2)
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
 
 
 def test_a_cluster_gives_the_same_predictions(place):
-    "In this process and on two workers of Dask."
+    "In this process and on a worker of Dask."
     distributed = pytest.importorskip("distributed")
     plan = ReproducePlan(("cleaned",), quick=True)
     runs = [Rerun(place/name, place/"study/manifest.csv", "karhan2020", plan, place/"weights") for name in ("here", "there")]
     assert reproduce(runs[0]) == []
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster) as client:
         assert reproduce(runs[1], client.get_executor(pure=False), 1) == []
     here, there = (ledger_table(r)[["cleaned", "cleaned_low", "cleaned_high"]].to_numpy() for r in runs)
     assert abs(here - there).max() < 0.02
