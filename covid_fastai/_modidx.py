@@ -1029,6 +1029,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'covid_fastai.ledger._matched': ('ledger.html#_matched', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._name': ('ledger.html#_name', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._open_points': ('ledger.html#_open_points', 'covid_fastai/ledger.py'),
+                                     'covid_fastai.ledger._recall': ('ledger.html#_recall', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._rule': ('ledger.html#_rule', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._runs': ('ledger.html#_runs', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._why': ('ledger.html#_why', 'covid_fastai/ledger.py'),

@@ -20,9 +20,8 @@ from .curves import plot_forest
 from .gate import PooledRanking
 from .figures import CLASS_COLORS, new_figure, save_figure, style
 from .interpret import explain_run
-from .intervals import wilson, wilson_score
+from .intervals import proportion_score, wilson
 from .reproduce import Rerun, read_row
-from .resampling import bootstrap, percentile_score
 from .runs import open_run
 from .samples import FORMS, sample_films
 from .scores import Score
@@ -45,20 +44,21 @@ def class_shares(
 def mixed_recall(
     preds: pd.DataFrame,  # Judged rows, with `group` where patients are kept apart
     shares: dict,  # From `class_shares`
-    n_boot: int = 2000,  # Resamples of the patients
-    seed: int = 0,  # Of the bootstrap
 ) -> Score:  # Undefined where a class has no film
-    "The recalls of the classes in a mix, with its interval over patients."
+    "The recalls of the classes in a mix; the interval joins theirs, over patients (MOVER: Zou & Donner, Stat Med 2008, 27:1693)."
     rows = preds[preds["target"].isin(shares)]
     lacking = [k for k in shares if not (rows["target"] == k).any()]
     if lacking: return Score(np.nan, np.nan, np.nan, f"no film of {', '.join(lacking)}", len(rows))
     unit, word = units(rows)
-    right, size = (rows["pred"] == rows["target"]).to_numpy(float), int(unit.max()) + 1
-    counts = {k: [np.bincount(unit[at := (rows["target"] == k).to_numpy()], weights=v[at], minlength=size) for v in (right, np.ones(len(rows)))] for k in shares}
-    def draw(w): return dict(value=sum(share * np.divide(w @ counts[k][0], w @ counts[k][1], out=np.full(len(w), np.nan), where=(w @ counts[k][1]) > 0) for k, share in shares.items()))
-    value, n = float(draw(np.ones((1, size)))["value"][0]), rows["filename"].nunique()
-    if value in (0.0, 1.0): return wilson_score(value, min(int((counts[k][1] > 0).sum()) for k in shares), n, word)
-    return percentile_score(value, bootstrap(draw, size, n_boot, seed)["value"], n, f"bootstrap over {size} {word}")
+    each = {k: _recall(unit[at], (rows["pred"] == k).to_numpy(float)[at], word) for k in shares for at in [(rows["target"] == k).to_numpy()]}
+    value = sum(share * each[k].value for k, share in shares.items())
+    down, up = (np.sqrt(sum((share * far(each[k]))**2 for k, share in shares.items())) for far in (lambda s: s.value - s.low, lambda s: s.high - s.value))
+    return Score(float(value), max(0.0, float(value - down)), min(1.0, float(value + up)), f"joined recalls over {len(set(unit))} {word}", rows["filename"].nunique())
+
+
+def _recall(unit, right, word):
+    "The share of films of a class that were called so."
+    return proportion_score(np.bincount(unit, weights=right), np.bincount(unit), word)
 
 # %% ../nbs/63_ledger.ipynb #281c56b4
 VERDICTS = ("reproduced", "not", "collapses", "cannot be told apart", "not run")

@@ -24,7 +24,7 @@ from fastcore.basics import even_mults
 from torch import nn
 
 from .core import InputError, WorkError, write_bytes, write_csv
-from .features import DrawSeeds, on_features
+from .features import DrawSeeds, on_features, seed_epoch
 from .remedies import Kept, WeightAverage
 from .schedules import Phase
 
@@ -249,6 +249,7 @@ def find_lr(
     with tempfile.TemporaryDirectory() as d, no_random(seed):
         try:
             learn.path = Path(d)
+            seed_epoch(learn.dls.train, seed, 0, 0)
             found = learn.lr_find(num_it=n_iter, show_plot=False)
         finally: learn.path = path
     return found.valley, pd.DataFrame({"lr": learn.recorder.lrs[:len(learn.recorder.losses)], "loss": [float(v) for v in learn.recorder.losses]})
