@@ -1,25 +1,25 @@
-"The main job on real films, as a process: short, at a small size; `bench/accuracy.py` measures the full one."
+"The main job on real films: short, at a small size; `bench/accuracy.py` measures the full one."
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from covid_fastai.cli import main
 from covid_fastai.core import read_table
 
-COMMAND = str(Path(sys.executable).with_name("covid_fastai"))
 
-
-def call(*args):
-    p = subprocess.run([COMMAND, *map(str, args)], capture_output=True, text=True, timeout=900)
-    assert p.returncode == 0 and "Traceback" not in p.stderr, p.stderr[-2000:]
-    return p.stdout
+@pytest.fixture
+def call(capsys):
+    "Runs a command line; what it printed."
+    def run(*args):
+        code, (out, err) = main([str(a) for a in args]), capsys.readouterr()
+        assert code == 0, err[-2000:]
+        return out
+    return run
 
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_train_evaluate_explain_predict(real_data, real_weights, tmp_path):
+def test_train_evaluate_explain_predict(call, real_data, real_weights, tmp_path):
     manifest, out = real_data/"cxr"/"manifest.csv", tmp_path/"run"
     printed = call("train", "--manifest", manifest, "--task", "three-class", "--arch", "mobilenet_v2", "--weights-dir", real_weights,
         "--freeze-epochs", 1, "--epochs", 1, "--size", 128, "--out", out)
@@ -36,12 +36,12 @@ def test_train_evaluate_explain_predict(real_data, real_weights, tmp_path):
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_features_of_a_few_draws_train_a_head_as_well(real_data, real_weights, tmp_path):
-    "Twelve frozen epochs that draw anew each time, and the same on features of three draws: the test AUC of one lies in the interval of the other."
+def test_features_of_a_few_draws_train_a_head_as_well(call, real_data, real_weights, tmp_path):
+    "Eight frozen epochs that draw anew each time, and the same on features of three draws: the test AUC of one lies in the interval of the other."
     def auc(name, *flags):
         call("train", "--manifest", real_data/"cxr"/"manifest.csv", "--arch", "mobilenet_v2", "--weights-dir", real_weights, "--schedule", "constant",
-            "--freeze-epochs", 12, "--epochs", 0, "--size", 128, *flags, "--out", tmp_path/name)
-        assert read_table(tmp_path/name/"log.csv")["phase"].eq("frozen").sum() == 12
+            "--freeze-epochs", 8, "--epochs", 0, "--size", 128, *flags, "--out", tmp_path/name)
+        assert read_table(tmp_path/name/"log.csv")["phase"].eq("frozen").sum() == 8
         return json.loads((tmp_path/name/"metrics.json").read_text())["metrics"]["macro_auc"]
 
     ordinary, features = auc("ordinary"), auc("features", "--draws", 3)
@@ -52,11 +52,11 @@ def test_features_of_a_few_draws_train_a_head_as_well(real_data, real_weights, t
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("flags, fits, refused", [
-    (("--folds", "5"), 5, ""),
+    (("--folds", "3"), 3, ""),
     (("--by", "source"), 2, "without source cohen fewer than 3 patients of class covid are left"),
     (("--by", "host", "--only", "source=cohen", "--task", "covid-noncovid"), 7, ""),
 ], ids=["patient", "source", "host"])
-def test_cross_validation(real_data, real_weights, tmp_path, flags, fits, refused):
+def test_cross_validation(call, real_data, real_weights, tmp_path, flags, fits, refused):
     "Folds by patient, by source where classes remain, and by host within the one collection that has both classes in several hosts."
     printed = call("crossval", "--manifest", real_data/"cxr"/"manifest.csv", "--arch", "mobilenet_v2", "--weights-dir", real_weights, "--schedule", "constant",
         "--freeze-epochs", 6, "--epochs", 0, "--draws", 1, "--size", 128, *flags, "--out", tmp_path/"cv")
