@@ -271,7 +271,7 @@ def launch(
     fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page = film_page(bundle).queue(max_size=64, default_concurrency_limit=2)
     try:
-        try: page.launch(server_name=host, server_port=port, share=False, quiet=True, prevent_thread_lock=True, show_error=False, max_file_size=LARGEST, footer_links=[], run_history=False, ssr_mode=False,
+        try: page.launch(server_name=host, server_port=port, share=False, quiet=True, inline=False, prevent_thread_lock=True, show_error=False, max_file_size=LARGEST, footer_links=[], run_history=False, ssr_mode=False,
             enable_monitoring=False, pwa=False, mcp_server=False, theme=gr.themes.Base(**fonts), css=CSS)
         except OSError as e: raise InputError(f"port {port} of {host} cannot be used ({e})", "a free port", "choose another --port") from None
         print(f"http://{host}:{page.server_port}  stop it with Ctrl-C\n{DISCLAIMER}", flush=True)
