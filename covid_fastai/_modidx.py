@@ -1032,6 +1032,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'covid_fastai.ledger._recall': ('ledger.html#_recall', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._rule': ('ledger.html#_rule', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._runs': ('ledger.html#_runs', 'covid_fastai/ledger.py'),
+                                     'covid_fastai.ledger._study_name': ('ledger.html#_study_name', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger._why': ('ledger.html#_why', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger.cell_verdict': ('ledger.html#cell_verdict', 'covid_fastai/ledger.py'),
                                      'covid_fastai.ledger.class_shares': ('ledger.html#class_shares', 'covid_fastai/ledger.py'),

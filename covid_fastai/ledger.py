@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from .audit import with_film_facts
 from .cache import PixelCache
 from .core import DISCLAIMER, LABELS, InputError, get_task, read_json, read_table, write_bytes, write_csv
-from .curves import plot_forest
 from .gate import PooledRanking
-from .figures import CLASS_COLORS, new_figure, save_figure, style
+from .figures import CLASS_COLORS, PALETTE, new_figure, save_figure, style
 from .interpret import explain_run
 from .intervals import proportion_score, wilson
 from .reproduce import Rerun, read_row
@@ -167,13 +166,14 @@ def draw_study_figures(
 def plot_resolution(
     sample: pd.DataFrame,  # Films with `path` and `target`
 ) -> Figure:
-    "Width and height of the files (balvinsson2020, Figure 1)."
-    sizes = with_film_facts(sample)[["width", "height"]].to_numpy()
+    "Width and height of the originals, where the manifest knows them, or of the files (balvinsson2020, Figure 1)."
+    known = {"orig_width", "orig_height"} <= set(sample)
+    sizes = (sample[["orig_width", "orig_height"]].apply(pd.to_numeric, errors="coerce") if known else with_film_facts(sample)[["width", "height"]]).to_numpy(float)
     with style():
-        fig = new_figure(4.9, 3.6, f"Sizes of {len(sample)} films")
+        fig = new_figure(4.9, 3.6, f"Sizes of {len(sample)} films{' as they were collected' if known else ''}")
         ax = fig.add_subplot()
         for name, at in _by_class(sample): ax.scatter(sizes[at, 0], sizes[at, 1], s=8, alpha=0.6, color=CLASS_COLORS[name], label=f"{name} (n = {at.sum()})")
-        ax.set(xlabel="width, pixels", ylabel="height, pixels", xscale="log", yscale="log")
+        ax.set(xlabel="width, pixels", ylabel="height, pixels", xlim=(0, None), ylim=(0, None))
         ax.legend()
     return fig
 
@@ -207,16 +207,29 @@ def headlines(
     return rows.loc[first.index][(rows.loc[first.index, ["where", "network"]] == first).all(axis=1)]
 
 
+_MARKS = {"printed": ("black", "D"), "published": (PALETTE["blue"], "o"), "cleaned": (PALETTE["green"], "s"), "honest": (PALETTE["vermillion"], "^")}
+
+
 def plot_ledger(
     table: pd.DataFrame,  # From `ledger_table`
 ) -> Figure:
-    "The headline of each study as printed, and what came of it."
-    rows = []
-    for (study, experiment), lines in headlines(table).groupby(["study", "experiment"], sort=False):
-        first = lines.iloc[0]
-        rows.append(dict(name=f"{study}{', viral' if 'viral' in experiment else ''}: printed", value=first["printed"], low=first["low"], high=first["high"]))
-        rows += [dict(name=f"{r['run']}, {form}", value=r.get(form, np.nan), low=r.get(f"{form}_low", np.nan), high=r.get(f"{form}_high", np.nan), method="not run") for _, r in lines.iterrows() for form in FORMS if r["run"]]
-    return plot_forest(pd.DataFrame(rows), "name", "accuracy in the mix of the study's test films", "What was printed, and what comes out")
+    "The headline of each study as printed, and what came of it with each network."
+    lines = headlines(table).reset_index(drop=True).rename(columns=dict(low="printed_low", high="printed_high"))
+    with style():
+        fig = new_figure(7.2, 1.6 + 0.55 * len(lines), "What was printed, and what comes out", f"95 % intervals. {DISCLAIMER}")
+        ax = fig.add_subplot()
+        for k, (form, (color, marker)) in enumerate(_MARKS.items()):
+            y = len(lines) - 1 - np.arange(len(lines)) + 0.27 - 0.18 * k
+            value, low, high = (lines[c].to_numpy(float) if c in lines else np.full(len(lines), np.nan) for c in (form, f"{form}_low", f"{form}_high"))
+            ax.hlines(y, low, high, color=color, lw=1.2)
+            ax.plot(value, y, marker, color=color, ms=5, label=form if form == "printed" else f"ours, {form}")
+        ax.set(yticks=np.arange(len(lines))[::-1], yticklabels=[f"{_study_name(r)}\n{_name(r)}" for r in lines.to_dict("records")], ylim=(-0.6, len(lines) - 0.4), xlabel="accuracy in the mix of the study's test films")
+        ax.grid(axis="y", visible=False)
+        ax.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), columnspacing=1)
+    return fig
+
+
+def _study_name(r): return f"{r['study']}{', viral' if 'viral' in r['experiment'] else ''}"
 
 
 def format_ledger(
@@ -239,7 +252,7 @@ def _rule(rerun):
 
 def _headline_text(table):
     lines = headlines(table)
-    shown = pd.DataFrame([{"study": f"{r['study']}{', viral' if 'viral' in r['experiment'] else ''}", "printed": f"{r['network']} {_cell(r['printed'], r['low'], r['high'])}", "network that was run": _name(r), **{f: _form(r, f) for f in FORMS}, "gate": r.get("gate") or "", "verdict": r["verdict"]} for _, r in lines.iterrows()])
+    shown = pd.DataFrame([{"study": _study_name(r), "printed": f"{r['network']} {_cell(r['printed'], r['low'], r['high'])}", "network that was run": _name(r), **{f: _form(r, f) for f in FORMS}, "gate": r.get("gate") or "", "verdict": r["verdict"]} for _, r in lines.iterrows()])
     return "## Headlines\n\n" + _markdown(shown)
 
 

@@ -44,7 +44,7 @@ class ReproducePlan:
         if self.seeds < 1 or self.budget <= 0: raise InputError(f"{self.seeds} seeds, {self.budget:g} minutes", "at least 1 seed and some time")
 
 
-QUICK = dict(freeze_epochs=2, epochs=2, size=96, bs=8, draws=1)  # Settings of a quick look, where a row has them
+QUICK = dict(freeze_epochs=1, epochs=2, size=96, bs=16, draws=1)  # Settings of a quick look, where a row has them
 QUICK_SHARE = 0.12  # Of the films of a study
 
 
@@ -153,7 +153,7 @@ class Rerun:
         seeds = 1 if e.tuned or self.plan.quick else self.plan.seeds
         return [self._fit(row, e, s, k) for s, k in product(range(seeds), self.parts(e))]
 
-    def parts(self, e): return [str(k) for k in range(min(e.deal.folds, 2) if self.plan.quick else e.deal.folds)]
+    def parts(self, e): return [str(k) for k in range((2 if e.deal.turns == "test" else 1) if self.plan.quick else e.deal.folds)]
 
     def _fit(self, row, e, seed, part):
         place = self.out/as_folder(row.paper)/as_folder(e.name)/row.form

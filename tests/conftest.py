@@ -7,8 +7,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    "Where several processes share the tests, those of a file stay together, and of the networks those of each."
+    "Where several processes share the tests, those of a file stay together, and of the networks those of each; the longest file is begun first."
+    items.sort(key=lambda item: item.path.stem != "test_studies")
     for item in items:
         name = item.callspec.params.get("net", "") if hasattr(item, "callspec") else ""
         item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {name}"))

@@ -16,7 +16,7 @@ def module_of(
 ) -> str:
     "Name of the module that a notebook exports; empty where it exports none."
     m = re.fullmatch(r"\d+_(\w+)", path.stem)
-    return m[1] if m else ""
+    return m[1] if m and path.parent.name != "walkthroughs" else ""
 
 
 def summary(
