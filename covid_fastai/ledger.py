@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from .audit import with_film_facts
 from .cache import PixelCache
-from .core import DISCLAIMER, LABELS, InputError, get_task, read_json, read_table, write_bytes, write_csv
+from .core import DISCLAIMER, LABELS, get_task, read_json, read_table, write_bytes, write_csv
 from .gate import PooledRanking
 from .figures import CLASS_COLORS, PALETTE, new_figure, save_figure, style
 from .interpret import explain_run

@@ -8,7 +8,7 @@ __all__ = ['QUICK', 'QUICK_SHARE', 'ReproducePlan', 'Row', 'Missing', 'list_rows
 
 # %% ../nbs/62_reproduce.ipynb #6b4ffa2b
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -23,9 +23,8 @@ from .core import InputError, WorkError, get_task, one_of, read_json, read_table
 from .fits import Fit, InProcess, as_folder, run_fits, share_processor
 from .gate import gate, run_controls
 from .models import xray_model
-from .runs import RunConfig
 from .samples import FORMS, deal_films, sample_films, study_films, unseen_films, with_copies
-from .studies import STAND_INS, Experiment, Paper, get_papers
+from .studies import STAND_INS, Experiment, get_papers
 from .validate import fit_config, predictions
 from .weights import find_weights
 

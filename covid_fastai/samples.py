@@ -24,7 +24,7 @@ from .manifest import read_manifest
 from .mixing import domains
 from .radiograph import read_radiograph, resize_film
 from .splits import add_groups, k_folds, split_rest
-from .studies import Deal, Experiment
+from .studies import Experiment
 
 # %% ../nbs/61_samples.ipynb #7ed05afd
 FORMS = ("published", "cleaned", "honest")
