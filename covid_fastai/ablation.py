@@ -35,7 +35,7 @@ from .recipes import Recipe
 from .resampling import bootstrap, percentile_score
 from .runs import RunConfig
 from .splits import add_groups, k_folds, split_rest
-from .tables import table_of
+from .tables import markdown_table, table_of
 from .validate import fit_config, predictions
 from .weights import find_weights, load_weights
 
@@ -327,10 +327,5 @@ def format_ablation(
     differ = rest.assign(cell=[cell(r) for r in rest.itertuples()], pair=rest["recipe"] + " less " + rest["against"])
     differ = differ[differ["recipe"] == "chosen"].pivot(index="measure", columns="pair", values="cell").reindex(own["measure"].unique())
     chosen = "\n".join(f"- {host}: {name}" for host, name in result["chosen"].items())
-    return "\n\n".join(["## Chosen without the host itself", chosen, "## Screening: area inside the other hosts, one training each", _markdown(single.round(3).reset_index()), "## Scores with 95 % intervals over patients",
-        _markdown(wide[[c for c in ("chosen", PLAIN, FASTAI) if c in wide]].reset_index()), "## Differences", _markdown(differ.reset_index()), DISCLAIMER]) + "\n"
-
-
-def _markdown(table):
-    rows = [table.columns.astype(str).tolist(), ["---"] * table.shape[1], *[["" if pd.isna(v) else str(v) for v in row] for row in table.astype(object).to_numpy()]]
-    return "\n".join("| " + " | ".join(r) + " |" for r in rows)
+    return "\n\n".join(["## Chosen without the host itself", chosen, "## Screening: area inside the other hosts, one training each", markdown_table(single.round(3).reset_index()), "## Scores with 95 % intervals over patients",
+        markdown_table(wide[[c for c in ("chosen", PLAIN, FASTAI) if c in wide]].reset_index()), "## Differences", markdown_table(differ.reset_index()), DISCLAIMER]) + "\n"

@@ -25,7 +25,7 @@ from .runs import open_run
 from .samples import FORMS, sample_films
 from .scores import Score
 from .studies import Cell, Experiment, Paper
-from .tables import units
+from .tables import markdown_table, units
 
 # %% ../nbs/63_ledger.ipynb #7b64e1f8
 def class_shares(
@@ -240,7 +240,7 @@ def format_ledger(
     parts = [_rule(rerun), _headline_text(table)]
     for paper in rerun.papers.values():
         rows = table[table["study"] == paper.name]
-        parts += [f"## {paper.name}", paper.cite + ".", "### Films", _markdown(_matched(rerun, paper)), *_open_points(paper), "### What was run", _markdown(_runs(rerun, rows)), "### Printed figures", _markdown(_figures(rows))]
+        parts += [f"## {paper.name}", paper.cite + ".", "### Films", markdown_table(_matched(rerun, paper)), *_open_points(paper), "### What was run", markdown_table(_runs(rerun, rows)), "### Printed figures", markdown_table(_figures(rows))]
     return "\n\n".join([*parts, DISCLAIMER]) + "\n"
 
 
@@ -253,7 +253,7 @@ def _rule(rerun):
 def _headline_text(table):
     lines = headlines(table)
     shown = pd.DataFrame([{"study": _study_name(r), "printed": f"{r['network']} {_cell(r['printed'], r['low'], r['high'])}", "network that was run": _name(r), **{f: _form(r, f) for f in FORMS}, "gate": r.get("gate") or "", "verdict": r["verdict"]} for _, r in lines.iterrows()])
-    return "## Headlines\n\n" + _markdown(shown)
+    return "## Headlines\n\n" + markdown_table(shown)
 
 
 def _matched(rerun, paper):
@@ -285,9 +285,3 @@ def _figures(rows):
 def _name(r): return f"{r['run']} (stand-in)" if r["stand_in"] else r["run"] or "none"
 def _form(r, form): return _cell(r.get(form, np.nan), r.get(f"{form}_low", np.nan), r.get(f"{form}_high", np.nan))
 def _cell(value, low, high): return "-" if pd.isna(value) else f"{value:.3f} ({low:.3f} to {high:.3f})"
-
-
-def _markdown(df):
-    "A table; a bar in a cell does not end it."
-    def line(cells): return "| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |"
-    return "\n".join([line(df.columns), "|" + "---|" * df.shape[1], *(line(r) for r in df.to_numpy())])

@@ -8,24 +8,22 @@ __all__ = ['QUICK', 'QUICK_SHARE', 'ReproducePlan', 'Row', 'Missing', 'list_rows
 
 # %% ../nbs/62_reproduce.ipynb #6b4ffa2b
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from fastai.torch_core import no_random
-from filelock import FileLock, Timeout
 
 from .archs import get_arch
 from .controls import stand_of
-from .core import InputError, WorkError, get_task, one_of, read_json, read_table, write_csv, write_json
+from .core import InputError, WorkError, one_of, read_json, read_table, write_csv, write_json
 from .fits import Fit, InProcess, as_folder, run_fits, share_processor
 from .gate import gate, run_controls
-from .models import xray_model
+from .runs import alone_in
 from .samples import FORMS, deal_films, sample_films, study_films, unseen_films, with_copies
 from .studies import STAND_INS, Experiment, get_papers
-from .validate import fit_config, predictions
+from .validate import fit_config, predictions, untrained
 from .weights import find_weights
 
 # %% ../nbs/62_reproduce.ipynb #89e317c1
@@ -134,7 +132,7 @@ class Rerun:
         root: str | Path | None = None,  # Where the films are, when not beside the manifest
     ):
         if Path(weights).is_file(): raise InputError(f"{weights} is a file", "a folder with the weights of several networks", "give --weights-dir")
-        self.out, self.plan, self.weights, self.manifest = Path(out), plan, weights, str(manifest)
+        self.out, self.plan, self.weights, self.manifest, self.root = Path(out), plan, weights, str(manifest), None if root is None else str(Path(root).resolve())
         self.papers, self.films = {p.name: p for p in get_papers(name)}, study_films(manifest, root)
         self.rows, self.missing = list_rows(self.papers.values(), plan, weights)
         self.share, self._fits = QUICK_SHARE if plan.quick else 1.0, {}
@@ -161,8 +159,8 @@ class Rerun:
         place = self.out/as_folder(row.paper)/as_folder(e.name)/row.form
         manifest = place/f"seed-{seed}-part-{part}.csv"
         if not manifest.is_file(): self._deal(place, row, e, seed)
-        quick = {k: v for k, v in QUICK.items() if self.plan.quick and (k in ("size", "bs") or e.config("", row.network).__dict__[k])}
-        config = e.config(self.manifest, row.network, weights=str(self.weights) if get_arch(row.network).prefix else "random", seed=seed, **quick)
+        config = e.config(self.manifest, row.network, root=self.root, weights=str(self.weights) if get_arch(row.network).prefix else "random", seed=seed)
+        if self.plan.quick: config = replace(config, **{k: v for k, v in QUICK.items() if getattr(config, k)})
         at = self.out/row.folder/f"seed-{seed}-part-{part}"
         return Fit(str(at.relative_to(self.out)), config, str(manifest.resolve()), str(at.resolve()))
 
@@ -183,7 +181,7 @@ def reproduce(
     "Train what is not trained yet, and run the controls, until the budget is used up."
     until = time.time() + 60 * rerun.plan.budget
     rerun.out.mkdir(parents=True, exist_ok=True)
-    with _alone(rerun.out):
+    with alone_in(rerun.out):
         _same_settings(rerun)
         for m in dict.fromkeys((m.paper, m.network, m.why) for m in rerun.missing): say(f"not run: {m[0]}, {m[1]}: {m[2]}")
         _show(rerun, executor, threads, say)
@@ -192,12 +190,6 @@ def reproduce(
         if left: _train(rerun, left, executor, threads, say, partial(lean_row_fit, until=until))
         for row in first_rows(rerun): run_gate(rerun, row, say)
     return [row for row in rerun.rows if not all(map(rerun.is_done, rerun.fits(row)))]
-
-
-def _alone(out):
-    lock = FileLock(out/".lock", 1)
-    try: return lock.acquire()
-    except Timeout: raise InputError(f"another process is writing to {out}", "one at a time", "wait for it or stop it, or choose another --out") from None
 
 
 def _same_settings(rerun):
@@ -237,11 +229,9 @@ def first_rows(
 def read_row(
     rerun: Rerun,  # What was run
     row: Row,  # One of its rows, all of whose trainings are done
-    seed: int | None = None,  # One seed alone
-) -> pd.DataFrame:  # Predictions with `part` and `group`; without the rows that stand twice
+) -> pd.DataFrame:  # Predictions with `part`: of which training
     "The predictions of a row."
-    parts = [(f, read_table(Path(f.out)/"predictions.csv", "predictions").assign(part=f.name.rsplit("/", 1)[1])) for f in rerun.fits(row) if seed is None or f.config.seed == seed]
-    return pd.concat([df for _, df in parts], ignore_index=True)
+    return pd.concat([read_table(Path(f.out)/"predictions.csv", "predictions").assign(part=f.name.rsplit("/", 1)[1]) for f in rerun.fits(row)], ignore_index=True)
 
 
 def run_gate(
@@ -259,15 +249,7 @@ def run_gate(
     for r in rows:
         preds = read_table(Path(rerun.fits(r)[0].out)/"predictions.csv", "predictions")
         stand = stand_of(preds, films)
-        controls = controls or run_controls(stand, _network(fit.config))
+        controls = controls or run_controls(stand, untrained(fit.config))
         verdict = gate(preds, stand, controls)
         write_json(rerun.out/r.folder/"gate.json", verdict | dict(controls=verdict["controls"].to_dict("records")))
         say(f"gate {r.folder}: {verdict['verdict']}")
-
-
-def _network(config):
-    "The network of a configuration before its training, whose body sees the views."
-    from types import SimpleNamespace
-    n = len(get_task(config.task).classes)
-    with no_random(0): model = xray_model(config.arch, n, "linear", config.size, find_weights(config.arch, config.weights) if get_arch(config.arch).prefix else None)
-    return SimpleNamespace(model=model, spec=dict(size=config.size))

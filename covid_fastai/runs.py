@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAN', 'REMEDIES', 'NOT_SETTINGS', 'WAIT', 'RunConfig', 'setting_types', 'read_config', 'versions', 'write_config',
-           'partial_path', 'staged_run', 'Run', 'open_run']
+           'partial_path', 'staged_run', 'alone_in', 'Run', 'open_run']
 
 # %% ../nbs/45_runs.ipynb #91e06f9b
 import os
@@ -144,7 +144,7 @@ def staged_run(
     out, partial = Path(out), partial_path(out)
     _check_place(out)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(partial):
+    with alone_in(partial):
         if not resume: shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         yield partial
@@ -158,7 +158,10 @@ WAIT = 10  # Seconds for another process to leave it
 
 
 @contextmanager
-def _alone_in(partial):
+def alone_in(
+    partial: Path,  # A folder; the lock stands beside it
+):
+    "One process at a time within the block."
     lock = FileLock(place := partial.with_name(partial.name + ".lock"), WAIT)
     try: lock.acquire()
     except Timeout: raise InputError(f"another process is writing to {partial}", "one run at a time", "wait for it or stop it, or choose another --out") from None

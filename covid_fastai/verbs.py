@@ -254,23 +254,13 @@ def _audited(path, predictions, root):
     from covid_fastai.bundle import load_bundle
     from covid_fastai.manifest import only_rows, read_manifest
     from covid_fastai.splits import add_groups
+    from covid_fastai.validate import untrained
     if not path.is_dir(): return add_groups(read_manifest(path, root=root)), read_table(predictions, "predictions") if predictions else None, None
     run = open_run(path)
     films = only_rows(read_manifest(run.config.manifest, root=root or run.config.root), run.config.only)
     films = films.drop(columns=[c for c in ("group", "split") if c in films])
     if (path/"bundle").is_dir(): return films.merge(run.films[["filename", "group", "split"]], on="filename"), run.predictions, load_bundle(path)
-    return add_groups(films), run.predictions, _untrained(run.config)
-
-
-def _untrained(config):
-    "The network of a study before its training: each of the trained ones has seen films on which another is judged."
-    from types import SimpleNamespace
-    from covid_fastai.archs import get_arch
-    from covid_fastai.core import get_task
-    from covid_fastai.models import xray_model
-    from covid_fastai.weights import find_weights
-    n_classes = len(get_task(config.task).classes)
-    return SimpleNamespace(model=xray_model(config.arch, n_classes, "linear", config.size, find_weights(get_arch(config.arch), config.weights)), spec=dict(size=config.size))
+    return add_groups(films), run.predictions, untrained(run.config)
 
 
 def _verdict(films, preds, network, lungs, split):
