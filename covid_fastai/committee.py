@@ -8,13 +8,12 @@ __all__ = ['VIEWS_OF_FILM', 'film_view', 'Committee', 'join_members', 'logits_an
 # %% ../nbs/32_committee.ipynb #cb1aacef
 from math import cos, log, radians, sin
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .core import InputError
-from .models import evaluation_mode, in_precision
+from .models import evaluation_mode, film_batch, in_precision
 
 # %% ../nbs/32_committee.ipynb #8b477718
 VIEWS_OF_FILM = (  # Turn in degrees, zoom, shift to the right and down as shares of the side; the first is the film itself
@@ -85,8 +84,7 @@ def answers(
     films,  # uint8 array `(n, size, size)`
 ) -> tuple:  # (n, classes) float64 probabilities; (n, k) float32 pooled features
     "What a network says of films and what it saw."
-    x = torch.from_numpy(np.array(films)).to(next(model.parameters()).device)[:, None].float() / 255
-    with evaluation_mode(model), in_precision(model), torch.inference_mode(): logits, features = logits_and_features(model, x)
+    with evaluation_mode(model), in_precision(model), torch.inference_mode(): logits, features = logits_and_features(model, film_batch(model, films))
     return logits.double().softmax(1).cpu().numpy(), features.cpu().numpy()
 
 

@@ -4,14 +4,18 @@
 
 # %% auto #0
 __all__ = ['BUDGET', 'BatchSeed', 'batch_seed', 'DrawSeeds', 'seed_torch', 'seed_epoch', 'pooled_body', 'film_features',
-           'feature_rows', 'FeatureLoader', 'on_features']
+           'FeatureMemo', 'remembered', 'remembering', 'features_of', 'feature_rows', 'FeatureLoader', 'on_features']
 
 # %% ../nbs/37_features.ipynb #7b3c3a89
 import random
 import tempfile
+from collections import OrderedDict
 from contextlib import contextmanager
+from contextvars import ContextVar
+from hashlib import sha256
 from math import prod
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -25,8 +29,9 @@ from fastprogress.fastprogress import progress_bar
 from torch import nn
 
 from .blocks import TensorFilm
+from .committee import members_of
 from .core import InputError, rng
-from .models import XrayNet, evaluation_mode
+from .models import XrayNet, evaluation_mode, film_batch, in_precision
 
 # %% ../nbs/37_features.ipynb #87707f31
 class BatchSeed(Transform):
@@ -116,7 +121,7 @@ def film_features(
     dl,  # A `DataLoader` of films
 ):  # Batch by batch: positions of the films, rows of features `(n, k)`, targets `(n,)`
     "The pooled features of all films of a loader, augmented as the loader does."
-    body = pooled_body(model)
+    body = _remembering(pooled_body(model))
     for idxs in progress_bar(list(chunked(_each_once(dl), dl.bs)), leave=False):
         x, y, *_ = dl.after_batch(to_device(dl.do_batch([dl.do_item(i) for i in idxs]), dl.device))
         with evaluation_mode(model), torch.no_grad(): rows = body(x.as_subclass(torch.Tensor))
@@ -133,6 +138,93 @@ def _each_once(dl):
     "The order of an epoch; of a loader that shows films by their weights, every film once."
     order = _order(dl)
     return order if getattr(dl, "weights", None) is None else range(dl.n)
+
+# %% ../nbs/37_features.ipynb #5f987d61
+class FeatureMemo:
+    "Pooled features by body and pixels; those that were asked for least lately are forgotten."
+
+    def __init__(
+        self,
+        budget: int = 1 << 28,  # Bytes of rows that are kept
+    ): self.budget, self.rows, self.lock = budget, OrderedDict(), Lock()
+
+    def of(
+        self,
+        body: XrayNet,  # From `pooled_body`
+    ):  # A function: films `(n, 1, h, w)` -> rows `(n, k)`, computed where they are not known
+        "What a body says of films."
+        key = _body_key(body)
+
+        def ask(x):
+            keys = [key + sha256(np.ascontiguousarray(film)).digest() for film in x.numpy(force=True)]
+            with self.lock: rows = {k: self.rows[k] for k in keys if k in self.rows}
+            new = [i for i, k in enumerate(keys) if k not in rows]
+            if new: rows.update(zip((keys[i] for i in new), body(x[new])))
+            self._keep(rows)
+            return torch.stack([rows[k] for k in keys])
+        return ask
+
+    def _keep(self, rows):
+        with self.lock:
+            for k, row in rows.items():
+                self.rows[k] = row
+                self.rows.move_to_end(k)
+            while len(self.rows) * row.nbytes > self.budget: self.rows.popitem(last=False)
+
+
+def _body_key(body):
+    "32 bytes that change with whatever decides on its features."
+    key = sha256(f"{body.bf16} {body}".encode())
+    for name, value in body.state_dict().items(): key.update(name.encode() + np.ascontiguousarray(value.numpy(force=True)).tobytes())
+    return key.digest()
+
+
+_MEMO = ContextVar("memo", default=None)
+
+
+@contextmanager
+def remembered(
+    memo: FeatureMemo | None = None,  # Filled, and asked; by default that of the block around this one, or a new one
+):  # The memo
+    "Within the block no body computes the features of the same pixels twice."
+    token = _MEMO.set(memo or _MEMO.get() or FeatureMemo())
+    try: yield _MEMO.get()
+    finally: _MEMO.reset(token)
+
+
+def _remembering(body): return memo.of(body) if (memo := _MEMO.get()) else body
+
+
+class _Remembering(nn.Module):
+    "A network whose features are looked up."
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @property
+    def bf16(self): return self.model.bf16
+
+    @bf16.setter
+    def bf16(self, value): self.model.bf16 = value
+
+    def forward(self, x): return self.model[1][2:](_remembering(pooled_body(self.model))(x))
+
+
+def remembering(
+    model: nn.Module,  # A network or a committee
+) -> nn.Module:  # One that answers alike
+    "The network; within `remembered`, with features that are looked up."
+    return _Remembering(model) if _MEMO.get() and isinstance(model, XrayNet) else model
+
+
+def features_of(
+    model: nn.Module,  # A network or a committee
+    films,  # uint8 array `(n, size, size)`
+) -> np.ndarray:  # `(n, k)` float32
+    "The pooled features of films, as `answers` gives them: of a committee those of its first member."
+    first = members_of(model)[0]
+    with evaluation_mode(first), in_precision(first), torch.inference_mode(): return _remembering(pooled_body(first))(film_batch(first, films)).cpu().numpy()
 
 # %% ../nbs/37_features.ipynb #520ab98b
 BUDGET = 1 << 30  # Bytes of features that are kept in memory; past it they go to a file

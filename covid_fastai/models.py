@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['POOLS', 'NORMS', 'HEADS', 'normed', 'GrayInput', 'FoldedConv', 'NormedConv', 'HeldNorm', 'join_norms', 'TimmBody',
            'XrayNet', 'create_xray_body', 'feature_shape', 'evaluation_mode', 'Head', 'get_head', 'create_xray_head',
-           'xray_model', 'xray_splitter', 'in_precision', 'probabilities']
+           'xray_model', 'xray_splitter', 'in_precision', 'film_batch', 'probabilities']
 
 # %% ../nbs/31_models.ipynb #d52e9f41
 from contextlib import contextmanager
@@ -336,10 +336,17 @@ def in_precision(
         if own: model.bf16 = was
 
 
+def film_batch(
+    model: nn.Module,  # Any network
+    films,  # uint8 array `(n, size, size)`
+) -> torch.Tensor:  # float32 `(n, 1, size, size)` in [0, 1], on the network's device
+    "Films as a network takes them."
+    return torch.from_numpy(np.array(films)).to(next(model.parameters()).device)[:, None].float() / 255
+
+
 def probabilities(
     model: nn.Module,  # From `xray_model`
     films,  # uint8 array `(n, size, size)`
 ) -> np.ndarray:  # `(n, classes)` float64, rows sum to 1
     "Class probabilities of a batch of films: softmax of float32 logits, in evaluation mode."
-    x = torch.from_numpy(np.array(films)).to(next(model.parameters()).device)[:, None].float() / 255
-    with evaluation_mode(model), in_precision(model), torch.inference_mode(): return model(x).double().softmax(1).cpu().numpy()
+    with evaluation_mode(model), in_precision(model), torch.inference_mode(): return model(film_batch(model, films)).double().softmax(1).cpu().numpy()

@@ -22,11 +22,12 @@ from .archs import get_arch
 from .augment import augmentation
 from .blocks import xray_dls
 from .bundle import save_bundle
-from .committee import answers, join_members
+from .committee import join_members
 from .core import SPLITS, InputError, get_task, read_table, write_csv, write_json
 from .decisions import decide
 from .distributed import shared_training
 from .curves import judgement_figures
+from .features import features_of, remembered, remembering
 from .figures import plot_training, save_figure
 from .inputs import preparation_of
 from .learner import choose_precision, xray_learner
@@ -57,7 +58,8 @@ def predictions(
     rows = get_task(learn.dls.task).select(films)
     rows = rows[rows["split"].isin(splits)]
     if rows.empty: raise InputError(f"no film in split {' or '.join(splits)}", "films to predict")
-    p = np.concatenate([probabilities(learn.model, b) for b in _batches(learn.dls.cache, rows["path"], bs)])
+    net = remembering(learn.model)
+    p = np.concatenate([probabilities(net, b) for b in _batches(learn.dls.cache, rows["path"], bs)])
     out = rows[[c for c in _KEPT if c in rows]].reset_index(drop=True).assign(model=learn.spec["arch"], **columns)
     return table_of(out, p, learn.spec["classes"])
 
@@ -77,7 +79,7 @@ def train_run(
     "Train, judge and save one model: from a manifest to a run folder."
     films = from_first(lambda: _checked_films(config, out, resume, say, films))
     prepare = _preparation(config)
-    with nullcontext() if rank_distrib() else staged_run(out, resume) as folder:
+    with remembered(), nullcontext() if rank_distrib() else staged_run(out, resume) as folder:
         learn = _learner(films, config, prepare)
         if folder: _write_start(folder, films, config, learn.spec)
         say(describe_learner(learn))
@@ -189,7 +191,7 @@ def _write_end(folder, learn, films, log, preds):
 
 def _scope(learn, films):
     "What the training films are like to the network; None where there are too few to say."
-    features = {split: np.concatenate([answers(learn.model, b)[1] for b in _batches(learn.dls.cache, films.loc[films["split"] == split, "path"], 64)]) for split in ("train", "valid")}
+    features = {split: np.concatenate([features_of(learn.model, b) for b in _batches(learn.dls.cache, films.loc[films["split"] == split, "path"], 64)]) for split in ("train", "valid")}
     return fit_scope(features["train"], features["valid"]) if len(features["train"]) >= 8 else None
 
 

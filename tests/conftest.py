@@ -7,13 +7,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+LONGEST = ("test_networks", "test_studies", "test_explanations", "test_real", "test_distributed", "test_crossval")
+
+
 def pytest_collection_modifyitems(items):
-    "Where several processes share the tests, those of a file stay together, and of the networks those of each; the longest file is begun first."
-    items.sort(key=lambda item: item.path.stem != "test_studies")
-    for item in items:
-        name = item.callspec.params.get("net", "") if hasattr(item, "callspec") else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {name}"))
+    "The longest files first: where several processes share the tests, a file stays in one of them."
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def nothing_in(found):
