@@ -76,5 +76,5 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
   rm -rf .venv; $$found -m venv .venv; \
 fi; \
 echo "== Installing covid_fastai and what it needs into .venv (once; about 6 GB with PyTorch, a few minutes)"; \
-.venv/bin/python -m pip install -qq --disable-pip-version-check -e '$(1)'
+.venv/bin/python -m pip install -qq --disable-pip-version-check --no-compile -e '$(1)'  # Python compiles what it imports, when it does
 endef

@@ -2,8 +2,9 @@
 
     python bench/predict.py --films path/to/folder
 
-MobileNetV2 and ResNet18 with random weights at 224 px on the films of a folder: `covid_fastai.predict.predicted` (reading, looking at each film, network, table), the same without the look at each film (`--no-check`), its reading alone and its
-network alone; fastai's `learn.get_preds(test_dl)` with 0, 1 and 2 worker processes, and `learn.predict` film by film. Films a second, and ratios to the better of fastai's; memory at the peak for a thousand films and for twenty times as many.
+MobileNetV2 and ResNet18 with random weights at 224 px on the films of a folder, `covid_fastai.predict.predicted`: reading, looking at each film, network, table. The network is asked by ONNX Runtime (after `covid_fastai bundle onnx`), the same
+without the look at each film (`--no-check`), and by torch; reading and networks alone. Beside it fastai's `learn.get_preds(test_dl)` with 0, 1 and 2 worker processes, and `learn.predict` film by film. Films a second, and ratios to the best of
+fastai's; with --memory, memory at the peak for so many films and for twenty times as many.
 """
 import argparse
 import subprocess
@@ -14,24 +15,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 import torchvision
 from fastai.vision.all import ImageDataLoaders, Learner, Normalize, Resize, CrossEntropyLossFlat, PILImage, create_body, create_head, imagenet_stats, nn
 
-from covid_fastai.bundle import load_bundle, save_bundle
+from covid_fastai.bundle import save_bundle
 from covid_fastai.core import DISCLAIMER
-from covid_fastai.models import xray_model
+from covid_fastai.exports import add_onnx, answerer
+from covid_fastai.models import film_batch, xray_model
 from covid_fastai.predict import PredictPlan, films_to_predict, predicted
-from covid_fastai.radiograph import read_radiograph
+from covid_fastai.radiograph import read_radiograph, resize_film
 
+PLANS = {"onnx": PredictPlan(runtime="onnx"), "onnx, no check": PredictPlan(runtime="onnx", check=False), "torch": PredictPlan(runtime="torch"), "torch, no check": PredictPlan(runtime="torch", check=False)}
 SPEC = dict(head="fastai", classes=["covid", "normal", "other"], task="three-class", size=224, fit="squish")
 
 
-def made_bundle(arch, folder):
-    "A bundle with random weights."
-    save_bundle(xray_model(arch, 3, "fastai", 224), SPEC | dict(arch=arch), folder/arch)
-    bundle = load_bundle(folder/arch)
-    bundle.model.bf16 = False
-    return bundle
+def made_bundle(arch, squares, folder):
+    "A bundle with random weights and an ONNX file; batch norm has seen some films, so that logits differ between films."
+    model = xray_model(arch, 3, "fastai", 224)
+    with torch.no_grad(): model.train()(film_batch(model, squares))
+    save_bundle(model, SPEC | dict(arch=arch), folder/arch)
+    return add_onnx(folder/arch)
 
 
 def rate(n, work):
@@ -49,17 +53,21 @@ def plain_learner(arch, paths):
 
 
 def of_arch(arch, paths, folder):
-    bundle, films = made_bundle(arch, folder), films_to_predict(paths)
-    squares = np.stack([bundle.square(read_radiograph(p)) for p in paths[:64]])
+    squares = np.stack([resize_film(read_radiograph(p), 224) for p in paths[:64]])
+    bundle, films = made_bundle(arch, squares, folder), films_to_predict(paths)
     learn, n = plain_learner(arch, paths), len(paths)
-    out = dict(ours=rate(n, lambda: list(predicted(bundle, films))), no_check=rate(n, lambda: list(predicted(bundle, films, PredictPlan(check=False)))),
-        reading=rate(64, lambda: [bundle.square(read_radiograph(p)) for p in paths[:64]]), network=rate(128, lambda: [bundle.answer(squares[i:i + 32]) for i in (0, 32, 0, 32)]))
+    out = {name: rate(n, lambda: list(predicted(bundle, films, plan))) for name, plan in PLANS.items()}
+    out["reading"] = rate(64, lambda: [bundle.square(read_radiograph(p)) for p in paths[:64]])
+    for name in ("onnx", "torch"):
+        ask, _ = answerer(bundle, name)
+        out[f"network, {name}"] = rate(128, lambda: [bundle.answer(squares[i:i + 32], ask) for i in (0, 32, 0, 32)])
     with learn.no_bar(), learn.no_logging():
         for workers in (0, 1, 2): out[f"get_preds, {workers} workers"] = rate(n, lambda: learn.get_preds(dl=learn.dls.test_dl(paths, num_workers=workers)))
         few = [PILImage.create(p) for p in paths[:32]]
         out["learn.predict"] = rate(32, lambda: [learn.predict(im) for im in few])
     best = max(v for k, v in out.items() if "pred" in k)
-    return dict(network_name=arch, **out, ratio=out["ours"] / best, ratio_no_check=out["no_check"] / best, of_slower_part=out["no_check"] / min(out["reading"] * 2, out["network"]))
+    ratios = {f"{name} / fastai": out[name] / best for name in PLANS}
+    return dict(name=arch, **out, **ratios, of_slower_part=out["onnx, no check"] / min(out["reading"] * 2, out["network, onnx"]))
 
 
 def memory(arch, paths, n, folder):

@@ -33,6 +33,7 @@ class TensorFilm(TensorImage):
 
 class FilmReader(Transform):
     "From a film's path to its pixels: a uint8 tensor `(1, size, size)`, from the pixel cache."
+    input_types = Path, str  # By which fastai knows that `learn.predict` was given a path
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class FilmReader(Transform):
         super().__init__()
         self.size, self.fit, self.cache = size, fit, PixelCache(size, fit, prepare=prepare)
 
-    def encodes(self, path: Path): return TensorFilm(torch.from_numpy(self.cache[path].copy())[None])  # the cache itself cannot be written
+    def encodes(self, path: Path | str): return TensorFilm(torch.from_numpy(self.cache[path].copy())[None])  # the cache itself cannot be written
 
 # %% ../nbs/34_blocks.ipynb #3b52f7ca
 def FilmBlock(
@@ -55,7 +56,7 @@ def FilmBlock(
 
 
 def film_path(
-    row,  # A row of a manifest with `path`
+    row: pd.Series,  # A row of a manifest with `path`; its type tells fastai that `learn.predict` may be given a row, a path or its text
 ) -> Path:
     "The path of a manifest row."
     return Path(row["path"])

@@ -16,13 +16,19 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from fastai.learner import load_learner
+
+from covid_fastai.blocks import xray_dls
 from covid_fastai.bundle import load_bundle, save_bundle
 from covid_fastai.committee import answers
 from covid_fastai.core import InputError
 from covid_fastai.decisions import with_decisions
 from covid_fastai.exports import add_onnx
-from covid_fastai.models import xray_model
+from covid_fastai.learner import xray_learner
+from covid_fastai.manifest import read_manifest
+from covid_fastai.models import probabilities, xray_model
 from covid_fastai.scope import fit_scope
+from covid_fastai.splits import with_splits
 from covid_fastai.tensors import write_facts
 
 SPEC = dict(arch="small_cnn", head="linear", classes=["covid", "normal", "other"], task="three-class", size=96, fit="squish")
@@ -102,6 +108,20 @@ def test_the_package_opens_no_pickle():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load" and getattr(node.func.value, "id", "") == "torch":
                 assert any(k.arg == "weights_only" and getattr(k.value, "value", None) is True for k in node.keywords), path.name
             if isinstance(node, (ast.Name, ast.Attribute)): assert (node.id if isinstance(node, ast.Name) else node.attr) not in ("load_learner", "Unpickler"), path.name
+
+
+def test_fastais_own_export_works_and_is_a_pickle(study, tmp_path):
+    "`learn.export` and `load_learner` stay possible; fastai warns, and the scan says what is in the file."
+    films = with_splits(read_manifest(study/"manifest.csv"), seed=0)
+    learn = xray_learner(xray_dls(films, "three-class", size=96, bs=8), "small_cnn", head="linear", precision="fp32")
+    learn.export(tmp_path/"model.pkl")
+    assert calls_of((tmp_path/"model.pkl").read_bytes())
+    with pytest.warns(UserWarning, match="pickle"): loaded = load_learner(tmp_path/"model.pkl")
+    squares = learn.dls.cache.films(films["path"].head(4))
+    assert (probabilities(loaded.model, squares) == probabilities(learn.model, squares)).all()
+    for item in (films.iloc[0], films["path"].iloc[0], Path(films["path"].iloc[0])):
+        with loaded.no_bar(): _, _, p = loaded.predict(item)
+        assert np.abs(p.numpy() - probabilities(learn.model, squares[:1])[0]).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "scope.safetensors", "model.onnx", "README.md", "extra.pkl", "lungs"])

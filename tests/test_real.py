@@ -40,7 +40,7 @@ def test_features_of_a_few_draws_train_a_head_as_well(call, real_data, real_weig
     "Six frozen epochs that draw anew each time, and the same on features of three draws: the test AUC of one lies in the interval of the other."
     def auc(name, *flags):
         call("train", "--manifest", real_data/"cxr"/"manifest.csv", "--arch", "mobilenet_v2", "--weights-dir", real_weights, "--schedule", "constant",
-            "--freeze-epochs", 6, "--epochs", 0, "--size", 128, *flags, "--out", tmp_path/name)
+            "--freeze-epochs", 6, "--epochs", 0, "--size", 96, *flags, "--out", tmp_path/name)
         assert read_table(tmp_path/name/"log.csv")["phase"].eq("frozen").sum() == 6
         return json.loads((tmp_path/name/"metrics.json").read_text())["metrics"]["macro_auc"]
 

@@ -20,7 +20,7 @@ def readme(
     nb = nbformat.read(notebook, as_version=4)
     nb.metadata["language_info"] = {"name": "python"}  # clean notebooks do not carry it; code blocks get their colours by it
     text, _ = MarkdownExporter(config=config).from_notebook_node(nb)
-    text = re.sub(r"^#\|.*\n", "", text, flags=re.M)
+    text = re.sub(r"^#\|.*\n", "", text, flags=re.M).replace("](../", "](")
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -30,6 +30,7 @@ def write_pages(
     texts = {n: page(p, (out/n).parent/"images") for n, p in (notebooks | stories).items()}
     files = notebooks | stories | results | {n.lower(): root/f"{n}.md" for n in PROJECT} | dict(index=root/"README.md", design=root/"docs"/"DESIGN.md")
     texts |= {n: p.read_text(encoding="utf-8") for n, p in files.items() if n not in texts}
+    texts["index"] = re.sub(r"(!\[[^\]]*\]\()docs/", r"\1results/", texts["index"])  # pictures lie beside the results
     texts |= dict(design=design(texts["design"], root, list(notebooks)), commands=commands(), symbols=symbols(notebooks))
     texts |= {n: relinked(texts[n], p, root, files) for n, p in files.items()}
     about = {n: (title(t), ABOUT.get(n) or (summary(p) if (p := (notebooks | stories).get(n)) else first_line(t))) for n, t in texts.items()}
