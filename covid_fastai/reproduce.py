@@ -19,7 +19,7 @@ from .archs import get_arch
 from .controls import stand_of
 from .core import InputError, WorkError, one_of, read_json, read_table, write_csv, write_json
 from .features import remembered
-from .fits import SEEN, Fit, InProcess, as_folder, run_fits, share_processor
+from .fits import REMEMBERED, Fit, InProcess, as_folder, run_fits, share_processor
 from .gate import gate, run_controls
 from .runs import alone_in
 from .samples import FORMS, deal_films, sample_films, study_films, unseen_films, with_copies
@@ -113,7 +113,7 @@ def lean_row_fit(
     if time.time() > until: return fit.out
     if threads: share_processor(threads)
     films, start = read_table(fit.manifest, "manifest of a deal"), time.monotonic()
-    with remembered(SEEN):
+    with remembered(REMEMBERED):
         learn = fit_config(films, fit.config)
         write_csv(Path(fit.out)/"predictions.csv", predictions(learn, films, seed=fit.config.seed))
     write_csv(Path(fit.out)/"log.csv", learn.log)
