@@ -1234,6 +1234,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'covid_fastai.models.TimmBody._grid': ('models.html#timmbody._grid', 'covid_fastai/models.py'),
                                      'covid_fastai.models.TimmBody.forward': ('models.html#timmbody.forward', 'covid_fastai/models.py'),
                                      'covid_fastai.models.XrayNet': ('models.html#xraynet', 'covid_fastai/models.py'),
+                                     'covid_fastai.models.XrayNet.body_map': ('models.html#xraynet.body_map', 'covid_fastai/models.py'),
                                      'covid_fastai.models.XrayNet.forward': ('models.html#xraynet.forward', 'covid_fastai/models.py'),
                                      'covid_fastai.models._Tracer': ('models.html#_tracer', 'covid_fastai/models.py'),
                                      'covid_fastai.models._Tracer.is_leaf_module': ( 'models.html#_tracer.is_leaf_module',

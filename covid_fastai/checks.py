@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 from scipy.signal import fftconvolve
 
 from .anatomy import draw_phantom
@@ -59,8 +59,8 @@ def match_chest(
 def _correlations(film):
     "Pearson's r of the pattern with each part of a film of its size."
     pattern, n = chest_pattern(), PATTERN**2
-    ones = np.ones_like(pattern)
-    mean, square = (fftconvolve(f, ones, "valid") / n for f in (film, film**2))
+    valid = tuple(slice(PATTERN // 2, PATTERN // 2 + side - PATTERN + 1) for side in film.shape)
+    mean, square = (uniform_filter(f, PATTERN, mode="constant")[valid] for f in (film, film**2))
     deviation = np.sqrt(np.maximum(square - mean**2, 16))
     return fftconvolve(film, pattern[::-1, ::-1], "valid") / n / deviation
 

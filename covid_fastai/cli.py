@@ -223,6 +223,7 @@ def _add_predict(p):
     p.add_argument("--cam", type=Path, help="folder for heat maps")
     p.add_argument("--dicom", type=Path, help="folder for heat maps as DICOM secondary captures, and the numbers as JSON")
     p.add_argument("--runtime", default="auto", help="torch, onnx, or auto: the faster one where the bundle has both (auto)")
+    p.add_argument("--precision", default="fp32", help="fp32; bf16: faster and coarser, with torch; or auto: bf16 where the processor has it (fp32)")
     p.add_argument("--dask", default="", metavar="ADDRESS", help="a Dask scheduler whose workers see the same files, such as tcp://127.0.0.1:8786")
     p.add_argument("--no-check", action="store_true", help="do not look whether each film is a frontal chest film")
     p.add_argument("--strict", action="store_true", help="end with code 1 when a film was refused")

@@ -20,6 +20,7 @@ from torch import nn
 from .bundle import ONNX, Bundle, load_bundle
 from .committee import answers, logits_and_features
 from .core import DISCLAIMER, InputError, WorkError, one_of, rng
+from .learner import choose_precision
 from .models import in_precision
 from .phantom import draw_phantom
 from .tensors import CLASSIFIER, update_facts
@@ -105,9 +106,13 @@ def answerer(
     bundle: Bundle,  # From `load_bundle`
     runtime: str = "auto",  # One of `RUNTIMES`
     n_films: int = FEWEST,  # How many are to be predicted
+    precision: str = "fp32",  # fp32; bf16, with torch alone; or auto: bf16 where the device computes in it
 ) -> tuple:  # A function: uint8 (n, size, size) -> probabilities (n, classes) and features (n, k); and the name of the runtime
     "The way to ask a network: with torch or with ONNX Runtime."
     one_of(runtime, RUNTIMES, "runtime")
+    if choose_precision(precision, next(bundle.model.parameters()).device) == "bf16":
+        if runtime == "onnx": raise InputError("bf16 and ONNX Runtime", "one of the two", "leave out --precision or --runtime")
+        return partial(answers, bundle.model, bf16=True), "torch"
     ways = {"torch": partial(answers, bundle.model)}
     if runtime == "onnx" or runtime == "auto" and _both(bundle, n_films): ways["onnx"] = onnx_answers(bundle)
     name = runtime if runtime != "auto" else min(ways, key=lambda name: _seconds(ways[name], bundle)) if len(ways) > 1 else "torch"

@@ -20,7 +20,7 @@ def _predict_verb(args):
     from covid_fastai.hub import local_bundle
     from covid_fastai.predict import PredictPlan, films_to_predict, predict_to_file
     bundle = load_bundles([local_bundle(b) for b in args.bundle], args.tta)
-    plan = PredictPlan(args.cam, args.dicom, check=not args.no_check, runtime=args.runtime)
+    plan = PredictPlan(args.cam, args.dicom, check=not args.no_check, runtime=args.runtime, precision=args.precision)
     with _scratch(args.out) as scratch, dask_executor(args.dask) if args.dask else nullcontext() as executor:
         n = predict_to_file(bundle, films_to_predict(args.paths, args.manifest, args.root, scratch), args.out, plan, executor, print)
     if n["refused"] or n["out_of_scope"]: _name_odd(args.out)

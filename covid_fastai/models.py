@@ -142,10 +142,15 @@ class XrayNet(nn.Sequential):
     n_lower = 0  # How many of the body's parameters are in the lower group
     cam = ""  # The layer that Grad-CAM reads, as in `named_modules()`; empty for the body
 
-    def forward(self, x):
-        x = x.as_subclass(torch.Tensor)  # fastai's own types cost time at every layer
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16): x = self[0](x)
-        return self[1](x.float())
+    def forward(self, x): return self[1](self.body_map(x.as_subclass(torch.Tensor)))  # fastai's own types cost time at every layer
+
+    def body_map(
+        self,
+        x: torch.Tensor,  # `(n, 1, h, w)` in [0, 1]
+    ) -> torch.Tensor:  # `(n, channels, h', w')`, float32
+        "What the body makes of films."
+        if not self.bf16: return self[0](x).float()
+        with torch.autocast(x.device.type, torch.bfloat16): return self[0](x).float()
 
 
 def create_xray_body(

@@ -33,6 +33,7 @@ from .core import InputError, atomic_path, drop_unfinished, read_json, write_jso
 from .decisions import with_decisions
 from .exports import answerer
 from .interpret import overlay_cam
+from .learner import choose_precision
 from .manifest import read_manifest
 from .radiograph import find_films, read_radiograph
 from .tables import table_of
@@ -81,6 +82,7 @@ class PredictPlan:
     bs: int = 32  # Films a batch
     check: bool = True  # Look whether each film is a frontal chest film
     runtime: str = "auto"  # One of `RUNTIMES`
+    precision: str = "fp32"  # As in `answerer`
 
 
 class _Read(NamedTuple):
@@ -118,7 +120,7 @@ def predicted(
 ):  # Predictions tables, one after the other: the rows of a batch, with the index of `films`
     "Predict films with a saved model, and refuse with a reason those that cannot be read."
     rows = _judgeable(films, bundle.task)
-    ask, _ = answerer(bundle, plan.runtime, len(rows))
+    ask, _ = answerer(bundle, plan.runtime, len(rows), plan.precision)
     for batch, read in _read_ahead(bundle, rows, plan.bs, plan.check): yield _predict_part(bundle, batch, read, ask, plan)
 
 
@@ -183,8 +185,9 @@ def predict_to_file(
     out = Path(out)
     part, note, films = out.with_name(out.name + ".partial"), out.with_name(out.name + ".partial.json"), films.reset_index(drop=True)
     out.parent.mkdir(parents=True, exist_ok=True)
+    plan = replace(plan, precision=choose_precision(plan.precision, next(bundle.model.parameters()).device))  # one for all workers
     state = _state_of(part, note, _job(bundle, films, plan))
-    state["runtime"] = state.get("runtime") or answerer(bundle, plan.runtime, len(films))[1]
+    state["runtime"] = state.get("runtime") or answerer(bundle, plan.runtime, len(films), plan.precision)[1]
     plan = replace(plan, runtime=state["runtime"])
     if state["films"]: say(f"going on after {state['films']} of {len(films)} films")
     with open(part, "r+b" if part.is_file() else "w+b") as f:
@@ -224,6 +227,7 @@ _LOADING = Lock()  # torch.fx, which reads a network's plan, is for one thread a
 
 def _predict_there(paths, views, films, plan):
     with _LOADING: bundle = _kept(paths, views)
+    bundle.model.bf16 = plan.precision == "bf16"  # for all threads of this process
     return pd.concat(predicted(bundle, films, plan))
 
 
