@@ -421,6 +421,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'covid_fastai.cli._add_weights': ('cli.html#_add_weights', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._fail': ('cli.html#_fail', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._launched_alone': ('cli.html#_launched_alone', 'covid_fastai/cli.py'),
+                                  'covid_fastai.cli._let_first_speak': ('cli.html#_let_first_speak', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._parse': ('cli.html#_parse', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._process': ('cli.html#_process', 'covid_fastai/cli.py'),
                                   'covid_fastai.cli._resume_hint': ('cli.html#_resume_hint', 'covid_fastai/cli.py'),

@@ -10,6 +10,7 @@ import argparse
 import errno
 import os
 import sys
+import time
 import warnings
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import MISSING, fields
@@ -257,7 +258,15 @@ def _parse(argv):
         if _process()[0]:
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(redirect_stdout(nowhere)), stack.enter_context(redirect_stderr(nowhere))
-        return parser().parse_args(argv)
+        try: return parser().parse_args(argv)
+        except SystemExit:
+            _let_first_speak()
+            raise
+
+
+def _let_first_speak():
+    "A launcher ends all processes when one ends: the first has to have said why by then."
+    if _process()[0]: time.sleep(5)
 
 
 def _run(args):
@@ -266,7 +275,9 @@ def _run(args):
     if n == 1:
         if _launched_alone(): _warn("accelerate launch has started one process for several on the CPU; use torchrun --nproc_per_node N -m covid_fastai")
         return args.run_verb(args)
-    if args.verb != "train": return 2 if number else _fail(f"{args.verb} in {n} processes; expected train; run it without torchrun", 2)
+    if args.verb != "train":
+        _let_first_speak()
+        return 2 if number else _fail(f"{args.verb} in {n} processes; expected train; run it without torchrun", 2)
     from covid_fastai.distributed import in_processes
     with in_processes(): return args.run_verb(args)
 
