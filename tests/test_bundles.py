@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-
 from fastai.learner import load_learner
 
 from covid_fastai.blocks import xray_dls

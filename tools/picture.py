@@ -24,7 +24,7 @@ from covid_fastai.training import fit_phases
 from covid_fastai.validate import predictions
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOWN = {"THE RESULT": "the network", "frame": "the outer edge alone", "no lungs": "the film without its lungs", "mask": "the lungs' outline", "size": "the picture's size", "permuted labels": "permuted labels"}  # Row of the gate -> what the picture calls it
+SHOWN = {"THE RESULT": "the network", "frame": "the outer edge alone", "no lungs": "the film without its lungs", "mask": "the lungs' outline", "size": "the picture's size"}  # Row of the gate -> what the picture calls it
 
 
 def judged(folder):
@@ -61,7 +61,7 @@ def picture(ax, pixels, title):
 def bars(ax, verdict):
     "The result and some of its controls."
     found = verdict["controls"].set_index("control").to_dict("index") | {"THE RESULT": verdict["result"]}
-    names = [n for n in SHOWN if n in found][::-1]
+    names = [*SHOWN][::-1]
     for i, name in enumerate(names):
         at, color = found[name], PALETTE["blue" if name == "THE RESULT" else "vermillion"]
         ax.plot([at["low"], at["high"]], [i, i], color=color)
