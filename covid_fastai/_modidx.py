@@ -545,6 +545,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'covid_fastai/data_verbs.py'),
                                          'covid_fastai.data_verbs._lungs_train_verb': ( 'data_verbs.html#_lungs_train_verb',
                                                                                         'covid_fastai/data_verbs.py'),
+                                         'covid_fastai.data_verbs._named_from': ( 'data_verbs.html#_named_from',
+                                                                                  'covid_fastai/data_verbs.py'),
                                          'covid_fastai.data_verbs._pair': ('data_verbs.html#_pair', 'covid_fastai/data_verbs.py'),
                                          'covid_fastai.data_verbs._print_identifiers': ( 'data_verbs.html#_print_identifiers',
                                                                                          'covid_fastai/data_verbs.py'),

@@ -59,11 +59,16 @@ def _build_verb(args):
     labels = dict(_pair(text, "--label", "FINDING=LABEL") for text in args.label)
     built = build_manifest(args.folder, args.layout, labels, parse_columns(args.map), Keep(args.view, args.age, args.finding), args.published_split)
     print(format_built(built))
-    _write_manifest(built.films, args.out)
+    _write_manifest(_named_from(args.out, args.folder.parent if args.folder.is_file() else args.folder, built.films), args.out)
     left = built.left_out[~formula_rows(built.left_out.astype(str))]
     if len(left): _write_left_out(left, args.out.with_name(f"{args.out.stem}-left-out.csv"))
-    root = args.folder.parent if args.folder.is_file() else args.folder
-    if args.out.resolve().parent != root.resolve(): print(f"read it with --root {root}")
+
+
+def _named_from(out, root, films):
+    "Films below the manifest's folder are named from there; for others `--root` has to say where they are."
+    here, root = out.resolve().parent, root.resolve()
+    if not root.is_relative_to(here): print(f"read it with --root {root}")
+    return films.assign(filename=[(root.relative_to(here)/f).as_posix() for f in films["filename"]]) if root.is_relative_to(here) else films
 
 
 def _write_left_out(left, path):

@@ -376,7 +376,8 @@ def format_built(
     lines = [f"{_row(r)}: {r.reason}" for r in built.left_out.itertuples()] + [f"{_row(r)}: {r.note}" for r in built.notes.itertuples()]
     more = [f"… and {len(lines) - n} more"] if len(lines) > n else []
     totals = [f"{k} left out: {why}" for why, k in built.left_out["reason"].value_counts().head(n).items()] if more else []
-    return "\n".join([f"{len(built.films)} films as {LAYOUTS[built.layout].title} ({counts}), {len(built.left_out)} left out, {len(built.notes)} mended", *totals, *lines[:n], *more])
+    unknown = ["to keep films of an unknown finding: --label FINDING=LABEL"] if built.left_out["reason"].str.startswith("unknown finding").any() else []
+    return "\n".join([f"{len(built.films)} films as {LAYOUTS[built.layout].title} ({counts}), {len(built.left_out)} left out, {len(built.notes)} mended", *totals, *lines[:n], *more, *unknown])
 
 
 def _row(r): return f"{r.table} row {r.row}: {r.file}" if r.table else r.file

@@ -29,6 +29,7 @@ def _demo_verb(args):
     _explain(args.out, 9)
     _audit(args.out)
     _report(args.out)
+    print(f"\nTo read on, open {args.out/'report.html'} in a browser. Your own films, a folder for each class:\n  covid_fastai manifest build my/folders --layout folders --out my/folders/manifest.csv")
 
 
 def _report_verb(args):

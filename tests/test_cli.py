@@ -11,6 +11,7 @@ import pytest
 
 from covid_fastai.cli import main
 from covid_fastai.core import DISCLAIMER, read_table, write_csv
+from covid_fastai.manifest import read_manifest
 
 COMMAND = str(Path(sys.executable).with_name("covid_fastai"))
 SMALL = ["--arch", "small_cnn", "--size", "96", "--bs", "16", "--hidden", "0", "--epochs", "1", "--freeze-epochs", "0", "--precision", "fp32"]
@@ -46,6 +47,22 @@ def run_dir(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")/"run"
     assert main(["train", "--manifest", str(study/"manifest.csv"), *SMALL, "--out", str(out)]) == 0
     return out
+
+
+def test_a_folder_for_each_class_becomes_a_manifest(call, study, tmp_path):
+    "It is read without --root where the films lie below it; a finding that is unknown is named, and what to do."
+    films = read_table(study/"manifest.csv", "manifest").groupby("label").head(2)
+    for label, name in films[["label", "filename"]].to_numpy():
+        (tmp_path/"mine"/{"other": "tbc"}.get(label, label)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(study/"images"/name, tmp_path/"mine"/{"other": "tbc"}.get(label, label))
+    code, out, _ = call("manifest", "build", tmp_path/"mine", "--layout", "folders", "--out", tmp_path/"some.csv")
+    assert code in (0, None) and "2 left out" in out and "unknown finding 'tbc'" in out and "--label FINDING=LABEL" in out
+    (tmp_path/"far").mkdir()
+    for place in ("mine", ".", "far"):
+        code, out, _ = call("manifest", "build", tmp_path/"mine", "--layout", "folders", "--label", "tbc=other", "--out", tmp_path/place/"m.csv")
+        assert code in (0, None) and ("--root" in out) == (place == "far") and "unknown" not in out
+        back = read_manifest(tmp_path/place/"m.csv", root=tmp_path/"mine" if place == "far" else None)
+        assert back["label"].value_counts().to_dict() == dict(covid=2, normal=2, other=2)
 
 
 def test_train_writes_the_run_folder(run_dir):
