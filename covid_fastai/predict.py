@@ -152,7 +152,7 @@ def _predict_part(bundle, rows, read, ask, plan):
         p, far = bundle.answer(squares, ask)
         parts.append(table_of(out[good], p, classes).assign(distance=far, scope=[_scope(text, x) for text, x in zip(said[good], far)]))
     table = pd.concat([p for p in parts if len(p)]).loc[rows.index].reindex(columns=[*out.columns, "pred", *(f"p_{c}" for c in classes), "distance", "scope", "status", "reason"])
-    table = with_decisions(table.fillna({"scope": "", "reason": ""}), bundle.task, bundle.decisions)
+    table = with_decisions(table.astype(dict(scope=object, reason=object)).fillna(dict(scope="", reason="")), bundle.task, bundle.decisions)
     if good.any() and (plan.cam_dir or plan.dicom_dir): _write_pictures(bundle, squares, table[good], rows["path"][good], plan)
     return table
 
