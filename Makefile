@@ -15,6 +15,9 @@ endif
 REAL := $(and $(COVID_FASTAI_DATA),$(COVID_FASTAI_WEIGHTS))
 FLAGS = slow $(if $(REAL),real)
 
+# Hundreds of processes import the same packages: what Python compiled is kept, in .venv and nowhere else that matters.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: help demo test docs readme hooks clean
 

@@ -13,8 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 from fastprogress import fastprogress
 from fastprogress.fastprogress import progress_bar
@@ -131,4 +132,17 @@ def executor_of(
     if dask: return partial(dask_executor, dask), None
     if workers < 1: raise InputError(f"{workers} workers", "at least 1")
     if workers == 1: return InProcess, None
-    return partial(ProcessPoolExecutor, workers, mp_context=get_context("spawn")), max(1, (os.cpu_count() or 1) // workers)
+    return partial(ProcessPoolExecutor, workers, _processes(), _end_with_parent), max(1, (os.cpu_count() or 1) // workers)
+
+
+def _processes():
+    "Workers are forked from a process that has imported what they need, once for all; where none can be forked (Windows), each imports it."
+    if "forkserver" not in get_all_start_methods(): return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _end_with_parent():
+    "A worker ends when the call that started it was killed: it would train beside the workers of the next one."
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()

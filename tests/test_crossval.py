@@ -63,10 +63,13 @@ def test_the_study_can_be_evaluated(whole):
 @pytest.mark.slow
 def test_a_study_that_was_killed_goes_on(study, whole, tmp_path):
     out = tmp_path/"killed"
-    p = subprocess.Popen([COMMAND, "crossval", "--manifest", str(study/"manifest.csv"), *SMALL, "--out", str(out)], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    p = subprocess.Popen([COMMAND, "crossval", "--manifest", str(study/"manifest.csv"), *SMALL, "--out", str(out), "--workers", "2"], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: list(Path(f"{out}.partial").glob("fold-*/seed-0/metrics.json")), p)
+    workers = workers_of(p.pid)
     p.kill()
     p.wait()
+    end = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers): assert time.monotonic() < end, "workers went on without the call that started them"
     done = crossval(study, out, "--resume")
     assert done.returncode == 0 and "fits are finished already" in done.stdout, done.stderr
     assert table(out) == table(whole)
@@ -103,11 +106,17 @@ def wait_for(condition, process, seconds=300):
 
 
 def workers_of(pid):
-    "The processes that a pool has started: those whose command line speaks of spawning."
-    out = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try: parent, line = int((path/"stat").read_text().rsplit(")", 1)[1].split()[1]), (path/"cmdline").read_bytes()
-        except (OSError, ValueError): continue
-        if parent == pid and b"spawn_main" in line: out.append(int(path.name))
+    "The processes of a pool: they are forked from a process that it has started."
+    out = [worker for server in children(pid) for worker in children(server)]
     assert out, "the pool has no process"
     return sorted(out)
+
+
+def children(pid):
+    "The processes whose parent it is."
+    out = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try: parent = int((path/"stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError): continue
+        if parent == pid: out.append(int(path.name))
+    return out
