@@ -73,15 +73,23 @@ def _input_facts(spec, prepare):
         normalisation="inside the network")
 
 # %% ../nbs/44_bundle.ipynb #6dcb07a9
+_CARD_USE = """With the Python package covid_fastai and a copy of this folder (or `hf://OWNER/NAME`); nothing in it is a pickle.
+
+```sh
+covid_fastai predict --bundle path/to/this/folder path/to/films --out predictions.csv
+```"""
+_CARD_LIMITS = "A score on films of the sources that it was trained on says nothing about films of others. Frontal films only; a film unlike the training films is flagged, and not every one is. Labels are those of the collections. Who publishes it has to keep to the licences of the training films, above."
+
+
 def model_card(
     facts: dict,  # Of a bundle: `spec`, `input`, and what is known of `training`, `metrics`, `decisions`, `verdict`
 ) -> str:
     "A model card as Markdown with Hugging Face's front matter."
     spec = facts["spec"]
     classes = ", ".join(spec["classes"])
-    front = "---\nlibrary_name: covid_fastai\npipeline_tag: image-classification\ntags: [chest-x-ray, covid-19, fastai]\nlicense: other\n---"
+    front = "---\nlibrary_name: covid_fastai\npipeline_tag: image-classification\ntags: [chest-x-ray, covid-19, fastai]\nlicense: other\nlicense_name: as-the-training-films\n---"
     parts = {f"{spec['arch']} for chest films: {classes}": DISCLAIMER, "Intended use": f"Research on chest films: which of {classes} a frontal film of {spec['size']} × {spec['size']} pixels is most like. Not for diagnosis, triage or any decision about a patient.",
-        "Films": _card_input(facts["input"]), "Training": _card_training(facts.get("training"), spec), "Result": _card_metrics(facts.get("metrics")), "Control gate": _card_verdict(facts.get("verdict")), "Decisions": _card_decisions(facts.get("decisions"))}
+        "Use": _CARD_USE, "Films": _card_input(facts["input"]), "Training": _card_training(facts.get("training"), spec), "Result": _card_metrics(facts.get("metrics")), "Control gate": _card_verdict(facts.get("verdict")), "Decisions": _card_decisions(facts.get("decisions")), "Limits": _CARD_LIMITS}
     return front + "".join(f"\n\n{'#' if i == 0 else '##'} {title}\n\n{text}" for i, (title, text) in enumerate(parts.items())) + "\n"
 
 
