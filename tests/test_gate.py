@@ -15,6 +15,6 @@ def bench():
 def test_each_kind_of_planted_shortcut_is_found_and_a_clean_study_does_not_fail(tmp_path):
     gate = bench()
     planted = [gate.one_study(i, True, tmp_path/f"planted-{i}", patients=120, epochs=8) for i in range(len(gate.SHORTCUTS))]
-    clean = [gate.one_study(i, False, tmp_path/f"clean-{i}", patients=120, epochs=8) for i in range(2)]
+    clean = gate.one_study(0, False, tmp_path/"clean", patients=120, epochs=8)
     assert [r["planted"] for r in planted] == list(gate.SHORTCUTS) and [r["found"] for r in planted] == [True] * len(planted), planted
-    assert not any(r["verdict"] == "FAIL" or r["found"] for r in clean), clean
+    assert clean["verdict"] != "FAIL" and not clean["found"], clean

@@ -59,7 +59,7 @@ def test_features_of_a_few_draws_train_a_head_as_well(call, real_data, real_weig
 def test_cross_validation(call, real_data, real_weights, tmp_path, flags, fits, refused):
     "Folds by patient, by source where classes remain, and by host within the one collection that has both classes in several hosts."
     printed = call("crossval", "--manifest", real_data/"cxr"/"manifest.csv", "--arch", "mobilenet_v2", "--weights-dir", real_weights, "--schedule", "constant",
-        "--freeze-epochs", 4, "--epochs", 0, "--draws", 1, "--size", 128, *flags, "--out", tmp_path/"cv")
+        "--freeze-epochs", 4, "--epochs", 0, "--draws", 1, "--size", 96, *flags, "--out", tmp_path/"cv")
     result = json.loads((tmp_path/"cv"/"metrics.json").read_text())
     assert len(result["fits"]) >= fits and refused in printed
     preds = read_table(tmp_path/"cv"/"predictions.csv")

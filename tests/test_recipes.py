@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covid_fastai.cli import main
 from covid_fastai.core import read_table
 from covid_fastai.lungs import LungPlan, train_lungs
 from covid_fastai.manifest import read_manifest
@@ -68,7 +69,8 @@ def test_a_changed_lung_network_is_refused(run, study, tmp_path):
     (["--tta", "30"], "tta 30; expected 1 to 9"),
     (["--crop", "lungs", "--lungs", "nowhere"], "no bundle at"),
 ])
-def test_bad_options_get_one_line(study, tmp_path, flags, found):
-    done = call("train", "--manifest", study/"manifest.csv", *SMALL, *flags, "--out", tmp_path/"run")
-    assert done.returncode == 2 and found in done.stderr and len(done.stderr.strip().splitlines()) == 1
+def test_bad_options_get_one_line(study, tmp_path, capfd, flags, found):
+    code = main(["train", "--manifest", str(study/"manifest.csv"), *SMALL, *map(str, flags), "--out", str(tmp_path/"run")])
+    said = capfd.readouterr().err
+    assert code == 2 and found in said and len(said.strip().splitlines()) == 1
     assert not (tmp_path/"run").exists()
