@@ -1164,6 +1164,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'covid_fastai.marks._patches': ('marks.html#_patches', 'covid_fastai/marks.py'),
                                     'covid_fastai.marks._place': ('marks.html#_place', 'covid_fastai/marks.py'),
                                     'covid_fastai.marks._rows': ('marks.html#_rows', 'covid_fastai/marks.py'),
+                                    'covid_fastai.marks._sound': ('marks.html#_sound', 'covid_fastai/marks.py'),
                                     'covid_fastai.marks.burnt_in': ('marks.html#burnt_in', 'covid_fastai/marks.py'),
                                     'covid_fastai.marks.identifiers': ('marks.html#identifiers', 'covid_fastai/marks.py'),
                                     'covid_fastai.marks.text_lines': ('marks.html#text_lines', 'covid_fastai/marks.py')},

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
-from scipy.ndimage import find_objects, grey_opening, label, mean
+from scipy.ndimage import find_objects, grey_opening, label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -32,19 +32,21 @@ _INK = 0.12  # Least share of its box that a character fills
 
 
 def _patches(film, hat, contrast):
-    "What of a top-hat stands out by a contrast: boxes x0, y0, x1, y1 and mean gray of the film, a row each."
+    "What of a top-hat stands out by a contrast: array (n, 5) of boxes x0, y0, x1, y1 and the film's mean gray."
     labels, n = label(hat > contrast, np.ones((3, 3)))
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in find_objects(labels)]).reshape(-1, 4)
     sides = boxes[:, 2:] - boxes[:, :2]
-    ink = np.bincount(labels.ravel(), minlength=n + 1)[1:] / np.maximum(sides.prod(1), 1)
+    bright = np.flatnonzero(labels)
+    n_pixels, grays = (np.bincount(labels.ravel()[bright] - 1, weights, n) for weights in (None, film.ravel()[bright]))
+    ink = n_pixels / np.maximum(sides.prod(1), 1)
     keep = np.flatnonzero((sides.min(1) > 1) & (sides.max(1) >= _LOW) & (sides.max(1) <= _WIDEST * _HIGH) & (ink >= _INK))
-    return pd.DataFrame(boxes[keep], columns=["x0", "y0", "x1", "y1"]).assign(gray=mean(film, labels, keep + 1) if len(keep) else 0.0)
+    return np.c_[boxes[keep], grays[keep] / n_pixels[keep]]
 
 
 def _characters(patches):
-    "Those patches that may be characters of a line from left to right, with their height `h`."
-    h, w = patches.y1 - patches.y0, patches.x1 - patches.x0
-    return patches.assign(h=h)[h.between(_LOW, _HIGH) & (w <= _WIDEST * h)]
+    "Those patches that may be characters of a line from left to right."
+    w, h = (patches[:, 2:4] - patches[:, :2]).T
+    return patches[(h >= _LOW) & (h <= _HIGH) & (w <= _WIDEST * h)]
 
 # %% ../nbs/06_marks.ipynb #07cbd70c
 _LEAST = 4  # Characters of a row: a date has more, initials have fewer
@@ -58,7 +60,8 @@ _LONG = 2.2  # Length of a row over its height: four digits, half as wide as hig
 
 def _neighbours(c):
     "Pairs (i, j) of characters that may stand beside each other in a line."
-    x0, y0, x1, y1, gray, h = (c[k].to_numpy(float) for k in ("x0", "y0", "x1", "y1", "gray", "h"))
+    x0, y0, x1, y1, gray = c.T
+    h = y1 - y0
     reach = (_WIDEST + _GAP) * h.max(initial=0)
     i, j = cKDTree(np.c_[x0 + x1, y0 + y1] / 2).query_pairs(reach, output_type="ndarray").reshape(-1, 2).T
     small, big = np.minimum(h[i], h[j]), np.maximum(h[i], h[j])
@@ -69,13 +72,18 @@ def _neighbours(c):
 
 
 def _rows(patches):
-    "Boxes x0, y0, x1, y1 and number of characters of the lines from left to right among patches."
+    "Lines from left to right among patches: x0, y0, x1, y1 and number of characters, a row each."
     c = _characters(patches)
     i, j = _neighbours(c)
     line = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(len(c), len(c))), directed=False)[1]
-    out = c.groupby(line).agg(x0=("x0", "min"), y0=("y0", "min"), x1=("x1", "max"), y1=("y1", "max"), characters=("h", "size"), mid=("h", "median"), spread=("h", "std"))
-    sound = (out.characters >= _LEAST) & (out.spread <= _SPREAD * out.mid) & (out.x1 - out.x0 >= _LONG * (out.y1 - out.y0))
-    return out[sound].drop(columns=["mid", "spread"])
+    rows = [c[line == k] for k in np.flatnonzero(np.bincount(line) >= _LEAST)]
+    return np.array([[*r[:, :2].min(0), *r[:, 2:4].max(0), len(r)] for r in rows if _sound(r)]).reshape(-1, 5)
+
+
+def _sound(row):
+    "Whether characters that hang together are as even and as long as a line."
+    heights, (left, top), (right, foot) = row[:, 3] - row[:, 1], row[:, :2].min(0), row[:, 2:4].max(0)
+    return heights.std(ddof=1) <= _SPREAD * np.median(heights) and right - left >= _LONG * (foot - top)
 
 # %% ../nbs/06_marks.ipynb #1fc5559c
 def text_lines(
@@ -85,35 +93,35 @@ def text_lines(
     if film.ndim != 2 or film.dtype != np.uint8: raise InputError(f"a film of shape {film.shape} and type {film.dtype}", "uint8 (H, W)", "read it with read_radiograph")
     size = [max(1, round(_SIDE * n / max(film.shape))) for n in film.shape[::-1]]
     view = np.asarray(Image.fromarray(film).resize(size))
-    rows = _distinct(pd.concat([*_lines(view), *_lines(255 - view)], ignore_index=True))
+    rows = _distinct(np.concatenate([*_lines(view), *_lines(255 - view)]))
     scale = np.array(film.shape[::-1]) / view.shape[::-1]
-    x, y, right, foot = np.rint(rows[["x0", "y0", "x1", "y1"]].to_numpy(float) * np.tile(scale, 2)).astype(int).T
-    return pd.DataFrame(dict(x=x, y=y, width=right - x, height=foot - y, characters=rows["characters"].to_numpy(int))).sort_values(["y", "x"], ignore_index=True)
+    x, y, right, foot = np.rint(rows[:, :4] * np.tile(scale, 2)).astype(int).T
+    return pd.DataFrame(dict(x=x, y=y, width=right - x, height=foot - y, characters=rows[:, 4].astype(int))).sort_values(["y", "x"], ignore_index=True)
 
 
 def _lines(view):
     "Bright lines, upright and turned, at each contrast."
-    hat, turned = view - grey_opening(view, (_STROKE, _STROKE)), dict(x0="y0", y0="x0", x1="y1", y1="x1")
+    hat, turned = view - grey_opening(view, (_STROKE, _STROKE)), [1, 0, 3, 2, 4]
     for contrast in _CONTRASTS:
         patches = _patches(view, hat, contrast)
-        yield from (_rows(patches), _rows(patches.rename(columns=turned)).rename(columns=turned))
+        yield from (_rows(patches), _rows(patches[:, turned])[:, turned])
 
 
 def _distinct(rows):
     "One row for each place: that with most characters."
     kept = []
-    for r in rows.sort_values("characters", ascending=False, kind="stable").itertuples():
+    for r in rows[np.argsort(-rows[:, 4], kind="stable")]:
         if not any(_overlap(r, k) > 0.5 for k in kept): kept.append(r)
-    return pd.DataFrame(kept, columns=["Index", *rows.columns])
+    return np.array(kept).reshape(-1, 5)
 
 
 def _overlap(a, b):
     "The area that two boxes share, over that of the smaller one."
-    wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-    return max(wide, 0) * max(high, 0) / min((a.x1 - a.x0) * (a.y1 - a.y0), (b.x1 - b.x0) * (b.y1 - b.y0))
+    wide, high = np.minimum(a[2:4], b[2:4]) - np.maximum(a[:2], b[:2])
+    return max(wide, 0) * max(high, 0) / min((a[2:4] - a[:2]).prod(), (b[2:4] - b[:2]).prod())
 
 # %% ../nbs/06_marks.ipynb #73fa7c46
-_BAR_FROM = 50  # Films from which a progress bar is worth its line: about ten seconds of work
+_BAR_FROM = 50  # Films from which a progress bar is worth its line: about five seconds of work
 
 
 def burnt_in(
