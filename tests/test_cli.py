@@ -224,23 +224,23 @@ def limited():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file size")
-def test_a_full_disk_leaves_the_earlier_run(study, run_dir, tmp_path):
+def test_a_full_disk_leaves_the_earlier_run(call, study, run_dir, tmp_path):
     "The disk is played by a limit on the size of a file: the checkpoint does not fit."
     shutil.copytree(run_dir, tmp_path/"run")
     before = {p: p.read_bytes() for p in (tmp_path/"run").rglob("*") if p.is_file()}
     p = process("train", "--manifest", study/"manifest.csv", *SMALL, "--seed", 1, "--out", tmp_path/"run", preexec_fn=limited)
     refused((p.returncode, p.stdout, p.stderr), "--resume", code=1)
     assert {p: p.read_bytes() for p in (tmp_path/"run").rglob("*") if p.is_file()} == before
-    assert process("evaluate", tmp_path/"run").returncode == 0
-    p = process("train", "--manifest", study/"manifest.csv", *SMALL, "--seed", 1, "--out", tmp_path/"run", "--resume")
-    assert p.returncode == 0 and (tmp_path/"run.previous"/"config.json").is_file(), p.stderr
+    assert call("evaluate", tmp_path/"run")[0] == 0
+    code, _, err = call("train", "--manifest", study/"manifest.csv", *SMALL, "--seed", 1, "--out", tmp_path/"run", "--resume")
+    assert code == 0 and (tmp_path/"run.previous"/"config.json").is_file(), err
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_killed_run_resumes_to_the_same_end(study, tmp_path):
+def test_a_killed_run_resumes_to_the_same_end(call, study, tmp_path):
     args = ["train", "--manifest", str(study/"manifest.csv"), *SMALL, "--epochs", "4"]
-    assert process(*args, "--out", tmp_path/"whole").returncode == 0
+    assert call(*args, "--out", tmp_path/"whole")[0] == 0
     p = subprocess.Popen([COMMAND, *args, "--out", str(tmp_path/"run")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log = tmp_path/"run.partial"/"log.csv"
     while p.poll() is None and not (log.is_file() and len(pd.read_csv(log)) >= 2): pass
@@ -248,7 +248,7 @@ def test_a_killed_run_resumes_to_the_same_end(study, tmp_path):
     p.kill()
     p.wait()
     assert not (tmp_path/"run").exists()
-    assert process(*args, "--out", tmp_path/"run", "--resume").returncode == 0
+    assert call(*args, "--out", tmp_path/"run", "--resume")[0] == 0
     for name in ("log.csv", "predictions.csv", "metrics.json"): assert (tmp_path/"run"/name).read_bytes() == (tmp_path/"whole"/name).read_bytes()
 
 

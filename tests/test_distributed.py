@@ -1,4 +1,6 @@
 "One training in several processes: the same command, the same run folder, one voice."
+import contextlib
+import io
 import json
 import os
 import signal
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from covid_fastai.cli import main
 from covid_fastai.core import read_table
 from covid_fastai.training import read_checkpoint
 
@@ -61,9 +65,8 @@ def two(train, tmp_path_factory):
 def one(train, tmp_path_factory):
     "The same in one process."
     out = tmp_path_factory.mktemp("one")/"run"
-    done = call(BIN/"covid_fastai", *train, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as said: assert main([*map(str, train), "--out", str(out)]) == 0
+    return out, said.getvalue()
 
 
 def test_two_processes_train_as_one(one, two):
@@ -89,8 +92,7 @@ def test_one_process_finishes_what_two_began(train, one, tmp_path):
     assert p.poll() is None, "it ended before it could be killed"
     os.killpg(p.pid, signal.SIGKILL)
     p.wait()
-    done = call(BIN/"covid_fastai", *train, "--out", tmp_path/"run", "--resume")
-    assert done.returncode == 0, done.stderr
+    assert main([*map(str, train), "--out", str(tmp_path/"run"), "--resume"]) == 0
     same_log(tmp_path/"run", one[0])
 
 

@@ -1,8 +1,8 @@
 "Every option against shortcuts at once, from the command line to a prediction elsewhere, and what is said of bad ones."
+import contextlib
+import io
 import json
-import subprocess
-import sys
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
@@ -12,12 +12,8 @@ from covid_fastai.core import read_table
 from covid_fastai.lungs import LungPlan, train_lungs
 from covid_fastai.manifest import read_manifest
 
-COMMAND = str(Path(sys.executable).with_name("covid_fastai"))
 SMALL = ["--task", "three-class", "--arch", "small_cnn", "--size", "96", "--bs", "8", "--hidden", "0", "--epochs", "2", "--freeze-epochs", "0", "--precision", "fp32"]
 ALL = ["--crop", "lungs", "--contrast", "equalize", "--aug", "strong", "--sampling", "source", "--mix", "0.5", "--smoothing", "0.1", "--adversary", "1", "--dro", "0.01", "--average", "ema", "--ensemble", "2", "--tta", "2"]
-
-
-def call(*args): return subprocess.run([COMMAND, *map(str, args)], capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +25,15 @@ def lungs(study, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(study, lungs, tmp_path_factory):
     out = tmp_path_factory.mktemp("recipes")/"run"
-    done = call("train", "--manifest", study/"manifest.csv", *SMALL, *ALL, "--lungs", lungs, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "against shortcuts: crop lungs, contrast equalize, aug strong, sampling source" in done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as said: assert main(["train", "--manifest", str(study/"manifest.csv"), *SMALL, *ALL, "--lungs", str(lungs), "--out", str(out)]) == 0
+    assert "against shortcuts: crop lungs, contrast equalize, aug strong, sampling source" in said.getvalue()
     return out
 
 
 def test_what_was_done_to_films_travels_with_the_model(study, run, tmp_path):
     preds = read_table(run/"predictions.csv").query("split == 'test'").reset_index(drop=True)
     paths = read_manifest(study/"manifest.csv").set_index("filename").path[preds["filename"]]
-    done = call("predict", "--bundle", run, *paths, "--out", tmp_path/"p.csv", "--cam", tmp_path/"cams")
-    assert done.returncode == 0, done.stderr
+    assert main(["predict", "--bundle", str(run), *paths, "--out", str(tmp_path/"p.csv"), "--cam", str(tmp_path/"cams")]) == 0
     again = read_table(tmp_path/"p.csv")
     for c in ("p_covid", "p_normal", "p_other"): np.testing.assert_allclose(again[c].astype(float), preds[c].astype(float), atol=1e-5)
     assert len(list((tmp_path/"cams").glob("*.png"))) == len(preds)
@@ -51,13 +45,12 @@ def test_the_bundle_says_what_was_done(run):
     assert set(facts["sha256"]) == {"model.safetensors", "lungs/bundle.json", "scope.safetensors", "README.md"}
 
 
-def test_a_changed_lung_network_is_refused(run, study, tmp_path):
-    bundle = tmp_path/"bundle"
-    subprocess.run(["cp", "-r", run/"bundle", bundle], check=True)
+def test_a_changed_lung_network_is_refused(run, study, tmp_path, capfd):
+    bundle = shutil.copytree(run/"bundle", tmp_path/"bundle")
     file = bundle/"lungs"/"model.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    done = call("predict", "--bundle", bundle, study/"images", "--out", tmp_path/"p.csv")
-    assert done.returncode == 2 and "sha256 differs" in done.stderr and not (tmp_path/"p.csv").exists()
+    assert main(["predict", "--bundle", str(bundle), str(study/"images"), "--out", str(tmp_path/"p.csv")]) == 2
+    assert "sha256 differs" in capfd.readouterr().err and not (tmp_path/"p.csv").exists()
 
 
 @pytest.mark.parametrize("flags, found", [
