@@ -18,6 +18,7 @@ from PIL import Image
 
 from covid_fastai.blocks import xray_dls
 from covid_fastai.cache import CACHE_VARIABLE, PixelCache
+from covid_fastai.core import kept_memory
 from covid_fastai.features import pooled_body
 from covid_fastai.learner import xray_learner
 from covid_fastai.models import evaluation_mode
@@ -138,14 +139,14 @@ def compute(c, films, amount, workers):
 
     def judge(x, y):
         with evaluation_mode(learn.model), torch.no_grad(): learn.loss_func(learn.model(x), y)
-    return timed_loop(step, learn.dls.train) + timed_loop(judge, learn.dls.valid)
+    with kept_memory(): return timed_loop(step, learn.dls.train) + timed_loop(judge, learn.dls.valid)
 
 
 def forward(c, films, amount, workers):
     "One pass of the frozen body over the training films, which are in memory."
     learn = our_learner(c, films, BS)
     body = pooled_body(learn.model)
-    with evaluation_mode(learn.model), torch.no_grad(), torch.autocast(c.device, torch.bfloat16, enabled=learn.model.bf16): return timed_loop(lambda x, y: body(x), learn.dls.train)
+    with kept_memory(), evaluation_mode(learn.model), torch.no_grad(), torch.autocast(c.device, torch.bfloat16, enabled=learn.model.bf16): return timed_loop(lambda x, y: body(x), learn.dls.train)
 
 
 def timed_loop(step, dl):

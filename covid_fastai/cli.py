@@ -20,7 +20,7 @@ from fastcore.docments import docments
 from fastprogress import fastprogress
 
 from . import __version__
-from .core import DISCLAIMER, InputError, WorkError
+from .core import DISCLAIMER, InputError, WorkError, kept_memory
 from .runs import PLAN, REMEDIES, RunConfig, setting_types
 from .verbs import VERBS
 
@@ -274,12 +274,12 @@ def _run(args):
     number, n = _process()
     if n == 1:
         if _launched_alone(): _warn("accelerate launch has started one process for several on the CPU; use torchrun --nproc_per_node N -m covid_fastai")
-        return args.run_verb(args)
+        with kept_memory(): return args.run_verb(args)
     if args.verb != "train":
         _let_first_speak()
         return 2 if number else _fail(f"{args.verb} in {n} processes; expected train; run it without torchrun", 2)
     from covid_fastai.distributed import in_processes
-    with in_processes(): return args.run_verb(args)
+    with kept_memory(), in_processes(): return args.run_verb(args)
 
 
 def _launched_alone(): return {"ACCELERATE_USE_CPU", "MASTER_PORT"} <= os.environ.keys()  # accelerate 1.15 sets both for more than one process

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['LABELS', 'SPLITS', 'REQUIRED_COLUMNS', 'OPTIONAL_COLUMNS', 'DISCLAIMER', 'VIRAL_FINDINGS', 'TASKS', 'InputError',
            'WorkError', 'one_of', 'Task', 'get_task', 'atomic_path', 'drop_unfinished', 'write_bytes', 'write_text',
-           'write_json', 'json_text', 'write_csv', 'read_table', 'read_json', 'rng']
+           'write_json', 'json_text', 'write_csv', 'read_table', 'read_json', 'rng', 'kept_memory']
 
 # %% ../nbs/00_core.ipynb #01f2de64
+import ctypes
 import json
 import os
 import warnings
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from glob import escape
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -226,3 +228,29 @@ def rng(
 ) -> np.random.Generator:
     "A random generator that depends on the seed and on what it is for, and on nothing else."
     return np.random.default_rng([int(seed), *(zlib.crc32(str(n).encode()) for n in names)])
+
+# %% ../nbs/00_core.ipynb #f2973172
+_TRIM, _PAD, _MAPS = -1, -2, -4  # Options of mallopt(3): free memory above which some is given back, how much is asked for ahead, and how many pieces may be mapped by themselves
+_KEEPING = ((_MAPS, 0), (_TRIM, 2**31 - 1), (_PAD, 2**26))
+_GIVING = ((_MAPS, 2**16), (_TRIM, 2**26), (_PAD, 2**17))
+_keepers, _keepers_lock = 0, Lock()
+
+
+@contextmanager
+def kept_memory():
+    "Within the block memory that is freed in the main thread stays with the process, for the next batch; changes nothing where the C library is not GNU's."
+    _keep(1)
+    try: yield
+    finally: _keep(-1)
+
+
+def _keep(change):
+    "One more that keeps memory, or one less; the first and the last tell the C library."
+    global _keepers
+    try: mallopt, trim = ctypes.CDLL(None).mallopt, ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError): return  # macOS, musl, Windows
+    with _keepers_lock:
+        first_or_last, _keepers = _keepers + min(change, 0) == 0, _keepers + change
+        if not first_or_last: return
+        for option in _KEEPING if _keepers else _GIVING: mallopt(*option)
+        if not _keepers: trim(0)

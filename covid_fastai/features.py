@@ -30,7 +30,7 @@ from torch import nn
 
 from .blocks import TensorFilm
 from .committee import members_of
-from .core import InputError, rng
+from .core import InputError, kept_memory, rng
 from .models import XrayNet, evaluation_mode, film_batch, in_precision
 
 # %% ../nbs/37_features.ipynb #87707f31
@@ -122,10 +122,11 @@ def film_features(
 ):  # Batch by batch: positions of the films, rows of features `(n, k)`, targets `(n,)`
     "The pooled features of all films of a loader, augmented as the loader does."
     body = _remembering(pooled_body(model))
-    for idxs in progress_bar(list(chunked(_each_once(dl), dl.bs)), leave=False):
-        x, y, *_ = dl.after_batch(to_device(dl.do_batch([dl.do_item(i) for i in idxs]), dl.device))
-        with evaluation_mode(model), torch.no_grad(): rows = body(x.as_subclass(torch.Tensor))
-        yield idxs, rows, y.as_subclass(torch.Tensor)
+    with kept_memory():
+        for idxs in progress_bar(list(chunked(_each_once(dl), dl.bs)), leave=False):
+            x, y, *_ = dl.after_batch(to_device(dl.do_batch([dl.do_item(i) for i in idxs]), dl.device))
+            with evaluation_mode(model), torch.no_grad(): rows = body(x.as_subclass(torch.Tensor))
+            yield idxs, rows, y.as_subclass(torch.Tensor)
 
 
 def _order(dl):

@@ -20,7 +20,7 @@ from threading import Thread
 from fastprogress import fastprogress
 from fastprogress.fastprogress import progress_bar
 
-from .core import InputError, read_table
+from .core import InputError, kept_memory, read_table
 from .features import FeatureMemo, remembered
 from .runs import RunConfig
 from .validate import train_run
@@ -73,7 +73,7 @@ def run_fit(
     if (Path(fit.out)/"metrics.json").is_file(): return fit.out
     if threads: share_processor(threads)
     films = read_table(fit.manifest, "manifest of a fold")
-    with remembered(REMEMBERED): train_run(fit.config, fit.out, resume=True, films=films, epochs=False)
+    with kept_memory(), remembered(REMEMBERED): train_run(fit.config, fit.out, resume=True, films=films, epochs=False)
     return fit.out
 
 

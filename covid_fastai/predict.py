@@ -29,7 +29,7 @@ from .bundle import Bundle, load_bundles
 from .cams import cam_maps
 from .captures import write_capture
 from .checks import check_radiograph
-from .core import InputError, atomic_path, drop_unfinished, read_json, write_json
+from .core import InputError, atomic_path, drop_unfinished, kept_memory, read_json, write_json
 from .decisions import with_decisions
 from .exports import answerer
 from .interpret import overlay_cam
@@ -120,8 +120,9 @@ def predicted(
 ):  # Predictions tables, one after the other: the rows of a batch, with the index of `films`
     "Predict films with a saved model, and refuse with a reason those that cannot be read."
     rows = _judgeable(films, bundle.task)
-    ask, _ = answerer(bundle, plan.runtime, len(rows), plan.precision)
-    for batch, read in _read_ahead(bundle, rows, plan.bs, plan.check): yield _predict_part(bundle, batch, read, ask, plan)
+    with kept_memory():
+        ask, _ = answerer(bundle, plan.runtime, len(rows), plan.precision)
+        for batch, read in _read_ahead(bundle, rows, plan.bs, plan.check): yield _predict_part(bundle, batch, read, ask, plan)
 
 
 def predict_films(

@@ -23,7 +23,7 @@ from fastai.torch_core import get_model, no_random, num_distrib, rank_distrib
 from fastcore.basics import even_mults
 from torch import nn
 
-from .core import InputError, WorkError, write_bytes, write_csv
+from .core import InputError, WorkError, kept_memory, write_bytes, write_csv
 from .features import DrawSeeds, on_features, seed_epoch
 from .remedies import Kept, WeightAverage
 from .schedules import Phase
@@ -193,7 +193,7 @@ def fit_phases(
     folder = Path(folder) if folder and not rank_distrib() else None
     state = from_first(lambda: read_checkpoint(folder/"checkpoints"/"last.pth") if resume and folder else None) or dict(phase=0, done=0, rows=[])
     rows = list(state["rows"])
-    with no_random():
+    with kept_memory(), no_random():
         for i, phase in enumerate(phases):
             if i < state["phase"]: continue
             learn.freeze() if phase.frozen else learn.unfreeze()

@@ -23,7 +23,7 @@ from .augment import augmentation
 from .blocks import xray_dls
 from .bundle import save_bundle
 from .committee import join_members
-from .core import SPLITS, InputError, get_task, read_table, write_csv, write_json
+from .core import SPLITS, InputError, get_task, kept_memory, read_table, write_csv, write_json
 from .decisions import decide
 from .distributed import shared_training
 from .curves import judgement_figures
@@ -59,7 +59,7 @@ def predictions(
     rows = rows[rows["split"].isin(splits)]
     if rows.empty: raise InputError(f"no film in split {' or '.join(splits)}", "films to predict")
     net = remembering(learn.model)
-    p = np.concatenate([probabilities(net, b) for b in _batches(learn.dls.cache, rows["path"], bs)])
+    with kept_memory(): p = np.concatenate([probabilities(net, b) for b in _batches(learn.dls.cache, rows["path"], bs)])
     out = rows[[c for c in _KEPT if c in rows]].reset_index(drop=True).assign(model=learn.spec["arch"], **columns)
     return table_of(out, p, learn.spec["classes"])
 
