@@ -22,7 +22,7 @@ from torch import nn
 
 from covid_fastai.bundle import load_bundle, save_bundle
 from covid_fastai.committee import answers
-from covid_fastai.core import DISCLAIMER
+from covid_fastai.core import DISCLAIMER, kept_memory
 from covid_fastai.exports import add_onnx, answerer
 from covid_fastai.models import film_batch, xray_model
 from covid_fastai.predict import PredictPlan, films_to_predict, predicted
@@ -64,7 +64,7 @@ def of_arch(arch, paths, folder):
     out["reading"] = rate(64, lambda: [bundle.square(read_radiograph(p)) for p in paths[:64]])
     for name, how in dict(onnx=("onnx", 0, "fp32"), torch=("torch", 0, "fp32"), bf16=("torch", 0, "bf16")).items():
         ask, _ = answerer(bundle, *how)
-        out[f"network, {name}"] = rate(128, lambda: [bundle.answer(squares[i:i + 32], ask) for i in (0, 32, 0, 32)])
+        with kept_memory(): out[f"network, {name}"] = rate(128, lambda: [bundle.answer(squares[i:i + 32], ask) for i in (0, 32, 0, 32)])
     with learn.no_bar(), learn.no_logging():
         for workers in (0, 1, 2): out[f"get_preds, {workers} workers"] = rate(n, lambda: learn.get_preds(dl=learn.dls.test_dl(paths, num_workers=workers)))
         few = [PILImage.create(p) for p in paths[:32]]
