@@ -65,7 +65,8 @@ clean: ## Remove the environment and what was built; runs/ stays
 	@$(call install,.[docs])
 	@touch .venv/.installed $@
 
-# The first Python of the list that is new enough makes .venv, unless a working one stands there.
+# The first Python of the list that is new enough makes .venv, unless a working one stands there. uv installs in a sixth of the time of pip, which
+# does it where uv cannot: it does not read pip's settings, such as an index of one's own. Python compiles what it imports, when it does.
 define install
 set -e; \
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
@@ -79,5 +80,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
   rm -rf .venv; $$found -m venv .venv; \
 fi; \
 echo "== Installing covid_fastai and what it needs into .venv (once; about 6 GB with PyTorch, a few minutes)"; \
-.venv/bin/python -m pip install -qq --disable-pip-version-check --no-compile -e '$(1)'  # Python compiles what it imports, when it does
+pip=".venv/bin/python -m pip install -qq --disable-pip-version-check"; \
+{ $$pip uv && .venv/bin/uv pip install -q --python .venv/bin/python --cache-dir .venv/.uv -e '$(1)'; } || $$pip --no-compile -e '$(1)'; \
+rm -rf .venv/.uv
 endef
