@@ -49,7 +49,7 @@ class Study:
         config, self.name = json.loads((path/"config.json").read_text()), path.name
         self.task, self.result, self.preds = get_task(config["task"]), json.loads((path/"metrics.json").read_text()), read_table(path/"predictions.csv", "predictions")
         self.films = config["task"], config["only"]
-        flags = {"task": config["task"], "only": config["only"], "arch": config["arch"], "size": config["size"], "freeze-epochs": config["freeze_epochs"], "epochs": config["epochs"], "draws": config["draws"] or "", "folds": config["study"]["folds"], "recipe": config["recipe"]}
+        flags = {"task": config["task"], "only": config["only"], "arch": config["arch"], "size": config["size"], "schedule": config["schedule"], "freeze-epochs": config["freeze_epochs"], "epochs": config["epochs"], "draws": config["draws"] or "", "folds": config["study"]["folds"], "recipe": config["recipe"]}
         self.command = " ".join(["covid_fastai crossval --manifest path/to/manifest.csv --weights-dir path/to/weights", *(f"--{k} {v}" for k, v in flags.items() if v != ""), f"--out runs/{self.name}"])
 
     def score(self, name): return interval(self.result["metrics"][name])
