@@ -269,17 +269,18 @@ def _let_first_speak():
     if _process()[0]: time.sleep(5)
 
 
+@kept_memory()
 def _run(args):
     "Run the verb of a command line, alone or in several processes."
     number, n = _process()
     if n == 1:
         if _launched_alone(): _warn("accelerate launch has started one process for several on the CPU; use torchrun --nproc_per_node N -m covid_fastai")
-        with kept_memory(): return args.run_verb(args)
+        return args.run_verb(args)
     if args.verb != "train":
         _let_first_speak()
         return 2 if number else _fail(f"{args.verb} in {n} processes; expected train; run it without torchrun", 2)
     from covid_fastai.distributed import in_processes
-    with kept_memory(), in_processes(): return args.run_verb(args)
+    with in_processes(): return args.run_verb(args)
 
 
 def _launched_alone(): return {"ACCELERATE_USE_CPU", "MASTER_PORT"} <= os.environ.keys()  # accelerate 1.15 sets both for more than one process
