@@ -79,7 +79,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \
   echo "== Making .venv with $$($$found --version)"; \
   rm -rf .venv; $$found -m venv .venv; \
 fi; \
-echo "== Installing covid_fastai and what it needs into .venv (once; about 6 GB with PyTorch, a few minutes)"; \
+echo "== Installing covid_fastai and what it needs into .venv (once; about 6 GB with PyTorch: half a minute where the network is fast)"; \
 pip=".venv/bin/python -m pip install -qq --disable-pip-version-check"; \
 { $$pip uv && .venv/bin/uv pip install -q --python .venv/bin/python --cache-dir .venv/.uv -e '$(1)'; } || $$pip --no-compile -e '$(1)'; \
 rm -rf .venv/.uv

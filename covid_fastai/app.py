@@ -147,7 +147,7 @@ def shown_warning(
 ) -> str:  # HTML
     "What a visitor has to know before any number."
     found = bundle.facts.get("verdict")
-    gate = f"The control gate says <strong>{found['verdict']}</strong> of this model: {escape(' '.join(found['reasons'][:2]))}" if found else "The control gate was not run on this model: whether its result can be had without looking at the lungs is not known."
+    gate = f"The control gate says <strong>{found['verdict']}</strong> of this model: {escape('; '.join(found['reasons'][:2]))}" if found else "The control gate was not run on this model: whether its result can be had without looking at the lungs is not known."
     return f"<div role='note' class='notice'><p><strong>{DISCLAIMER}</strong></p><p>{gate}</p></div>"
 
 # %% ../nbs/70_app.ipynb #19c3c5f5

@@ -181,7 +181,7 @@ def _unbalanced(out, n):
 
 
 def _odd(out, n):
-    if len(out["odd"]): yield "note", f"{len(out['odd'])} films differ from the rest of their class, first {out['odd']['filename'][0]} ({out['odd']['fact'][0]} {out['odd']['value'][0]:.3g}, usually {out['odd']['usual'][0]:.3g})"
+    if len(out["odd"]): yield "note", f"films that differ from the rest of their class: {len(out['odd'])}, first {out['odd']['filename'][0]} ({out['odd']['fact'][0]} {out['odd']['value'][0]:.3g}, usually {out['odd']['usual'][0]:.3g})"
 
 
 LOOKS = (_leaking, _tied, _lonely, _unbalanced, _odd)  # Each gives pairs of a level and a sentence

@@ -24,7 +24,7 @@ def _predict_verb(args):
     with _scratch(args.out) as scratch, dask_executor(args.dask) if args.dask else nullcontext() as executor:
         n = predict_to_file(bundle, films_to_predict(args.paths, args.manifest, args.root, scratch), args.out, plan, executor, print)
     if n["refused"] or n["out_of_scope"]: _name_odd(args.out)
-    print(f"{n['films'] - n['refused']} of {n['films']} films predicted ({', '.join(f'{c} {k}' for c, k in n['pred'].items()) or 'none'}), {n['refused']} refused, {n['out_of_scope']} out of scope; wrote {args.out}\n{DISCLAIMER}")
+    print(f"{n['films'] - n['refused']} of {n['films']} films predicted ({', '.join(f'{c} {k}' for c, k in n['pred'].items()) or 'none'}), {n['refused']} refused, {n['out_of_scope']} out of scope; wrote {', '.join(str(path) for path in (args.out, args.cam, args.dicom) if path)}\n{DISCLAIMER}")
     if n["refused"] == n["films"]: return 2
     return int(bool(args.strict and n["refused"]))
 

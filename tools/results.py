@@ -1,4 +1,4 @@
-"Write docs/RESULTS.md: the ledger of the studies, the scores of explanations, the ablation, cross-validated studies and the benches, each from the files that its command left."
+"Write docs/RESULTS.md: the ledger of the studies, the scores of explanations, the ablation, cross-validated studies and the benches, each from the files that its command left. A part whose files are not given stays as it is."
 import argparse
 import json
 import re
@@ -19,6 +19,12 @@ TEXT = "Numbers and intervals only; each part names the command that made it. Re
 def deeper(text, by=1): return re.sub(r"(?m)^(#+ )", "#" * by + r"\1", text)
 
 
+def kept(path, title):
+    "The part of this title as it stands in the file; \"\" where there is none."
+    found = re.search(rf"(?ms)^## {title}\n.*?(?=^## |\Z)", path.read_text()) if path.is_file() else None
+    return found[0] if found else ""
+
+
 def ledger(folder):
     "The ledger as `covid_fastai reproduce` left it."
     return "## The five studies\n\n```sh\ncovid_fastai reproduce all --manifest path/to/manifest.csv --weights-dir path/to/weights --budget 120 --workers 2 --out runs/studies\n```\n\n" + deeper((folder/"ledger.md").read_text())
@@ -27,7 +33,7 @@ def ledger(folder):
 def explanations(runs):
     "The scores of heat maps of each run, as `covid_fastai explain RUN --score` left them."
     tables = [f"### {run.name}\n\n" + table(pd.read_csv(run/"explanation_scores.csv")) for run in runs]
-    return "\n\n".join(["## Explanations", "```sh\ncovid_fastai explain RUN --score --lungs path/to/lungs\n```", *tables]) if runs else ""
+    return "\n\n".join(["## Explanations", "```sh\ncovid_fastai explain RUN --score --lungs path/to/lungs\n```", *tables])
 
 
 def table(df):
@@ -39,7 +45,7 @@ def folds(studies):
     "Studies as `covid_fastai crossval` left them, those of one task and the same films below each other; the first of them is what the others are compared with."
     found = [Study(path) for path in studies]
     tables = ["\n".join(["```sh", *(s.command for s in same), "```", "", study_table(same)]) for same in (list(g) for _, g in groupby(found, key=lambda s: s.films))]
-    return "\n\n".join(["## Cross-validation by patient", "Each film is judged by the training that did not see its patient. AUC: of both classes, or the mean of each class against the rest.", *tables]) if studies else ""
+    return "\n\n".join(["## Cross-validation by patient", "Each film is judged by the training that did not see its patient. AUC: of both classes, or the mean of each class against the rest.", *tables])
 
 
 class Study:
@@ -73,6 +79,9 @@ def study_table(studies):
     return markdown_table(pd.DataFrame(scores + more).fillna(""))
 
 
+def benches(paths): return "\n\n".join(["## Benchmarks", *map(bench, paths)])
+
+
 def bench(path):
     "What a bench printed; the first line of the file is its command."
     command, *rows = path.read_text().splitlines()
@@ -81,7 +90,7 @@ def bench(path):
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--studies", type=Path, required=True, help="folder of `covid_fastai reproduce`")
+    p.add_argument("--studies", type=Path, help="folder of `covid_fastai reproduce`")
     p.add_argument("--runs", type=Path, nargs="*", default=[], help="runs whose heat maps were scored")
     p.add_argument("--ablation", type=Path, default=ROOT/"docs"/"ablation.md")
     p.add_argument("--folds", type=Path, nargs="*", default=[], help="folders of `covid_fastai crossval`")
@@ -89,8 +98,9 @@ def main(argv=None):
     p.add_argument("--out", type=Path, default=ROOT/"docs"/"RESULTS.md")
     args = p.parse_args(argv)
     ablation = deeper(args.ablation.read_text()).strip() if args.ablation.is_file() else ""
-    parts = ["# Results", TEXT, ledger(args.studies), explanations(args.runs), ablation, folds(args.folds), "\n\n".join(["## Benchmarks", *map(bench, args.benches)]) if args.benches else ""]
-    args.out.write_text("\n\n".join(part.strip() for part in parts if part) + "\n")
+    def part(make, given, title): return make(given) if given else kept(args.out, title)
+    parts = ["# Results", TEXT, part(ledger, args.studies, "The five studies"), part(explanations, args.runs, "Explanations"), ablation, part(folds, args.folds, "Cross-validation by patient"), part(benches, args.benches, "Benchmarks")]
+    args.out.write_text("\n\n".join(text.strip() for text in parts if text) + "\n")
 
 
 if __name__ == "__main__": main()
