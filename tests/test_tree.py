@@ -84,6 +84,15 @@ def test_everything_exported_is_documented(): nothing_in(tree.undocumented(ROOT)
 def test_everything_exported_is_indexed(): nothing_in(tree.not_indexed(ROOT))
 
 
+def test_cells_on_real_films_run_without_them(): nothing_in(tree.unguarded(ROOT))
+
+
+def test_a_cell_that_needs_films_is_found(made_up):
+    assert tree.unguarded(made_up) == []
+    (made_up/"nbs"/"00_low.ipynb").write_text(notebook("#| real\nfilms = os.environ['FILMS']", "#| real\nif not os.environ.get('FILMS'): print('skipped')\nelse:\n    f(1)"))
+    assert tree.unguarded(made_up) == ["00_low.ipynb: films = os.environ['FILMS']"]
+
+
 def test_no_two_things_are_exported_under_one_name():
     "`from covid_fastai.all import *` would give the later one."
     homes = {}
