@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['THUMB', 'BAR_FROM', 'QUICK_MODES', 'SIGMA', 'FLOOR', 'FINE', 'WAVES', 'CUTS', 'SPANS', 'TERMS', 'LENGTH', 'LEARN',
-           'NOISE', 'SCALE', 'BLOCK', 'LEAST', 'PAIRWISE', 'CELL', 'VISITS', 'ROWS', 'PART', 'SMOOTH', 'LEVELS',
-           'MIN_OVERLAP', 'DONE', 'STEP', 'BAR_PAIRS', 'identical_files', 'thumbnails', 'local_contrast', 'film_hashes',
-           'hash_candidates', 'overlay', 'similar_pairs', 'near_duplicates', 'components']
+           'NOISE', 'SCALE', 'BLOCK', 'LEAST', 'LEAST_OF_FEW', 'PAIRWISE', 'CELL', 'VISITS', 'ROWS', 'PART', 'SMOOTH',
+           'LEVELS', 'MIN_OVERLAP', 'DONE', 'STEP', 'BAR_PAIRS', 'identical_files', 'thumbnails', 'local_contrast',
+           'film_hashes', 'hash_candidates', 'overlay', 'similar_pairs', 'near_duplicates', 'components']
 
 # %% ../nbs/13_hashes.ipynb #085b943b
 import hashlib
@@ -119,7 +119,7 @@ _CROPS = ((0, 0), *product(range(1, len(SPANS)), repeat=2))  # the whole film, t
 TERMS = (np.hypot(*np.indices((WAVES, WAVES))) <= WAVES) & (np.arange(WAVES**2).reshape(WAVES, WAVES) > 0)
 LENGTH = 64  # numbers of a hash; of pairs of other phantoms 1 in 1,000 (48 numbers), 5,000 (64), 100,000 (96) were as near as the 99.5 % nearest of 400 copies with all changes
 LEARN = 1000  # films from which the map is learnt
-_FEW = 50  # films that weigh as much as the assumption that terms are independent; so few are all compared on the pixels (among 20 films the hashes missed 2 % of the copies, among 80 0.1 %)
+_FEW = 50  # films that weigh as much as the assumption that terms are independent
 NOISE = 0.02  # part of a hash that coding changes in any direction
 SCALE = 254  # of a number in a byte; in unit vectors of 64 hardly one is beyond 0.5
 BLOCK = 64  # films at a time, which bounds the memory
@@ -175,6 +175,7 @@ def _shrunk(moments, alone, n):
 
 # %% ../nbs/13_hashes.ipynb #b28ec5ac
 LEAST = 0.66  # cosine of a candidate; of 1,200 copies with all changes, of phantoms and real films, 1,197 had more
+LEAST_OF_FEW = 0.33  # the same where few films taught the map: of 2,780 such copies among 2 to 50 phantoms or real films the least had 0.40, of the other pairs 1 in 5 phantoms and 1 in 12 real ones 0.35 or more
 PAIRWISE = 4000  # films up to which all hashes are compared
 CELL = 100  # films in a cell, on average
 VISITS = 24  # cells in which a film looks for its like
@@ -188,7 +189,7 @@ def hash_candidates(
     "Pairs of films of which the whole of one has nearly the hash of the other or of a cut of it."
     whole, cuts = _floats(hashes[:, 0]), hashes.reshape(-1, hashes.shape[2])
     centres = whole[::CELL if len(whole) > PAIRWISE else len(whole)]
-    least = LEAST if len(whole) > _FEW else 0
+    least = LEAST if len(whole) > _FEW else LEAST_OF_FEW
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         visits = _by_cell(_cells(hashes[:, 0], centres, min(VISITS, len(centres)), pool), len(centres))
 
