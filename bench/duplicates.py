@@ -7,6 +7,8 @@ The changes: JPEG of quality 50 to 90; resized by 0.5 to 1.5; 0 to 10 % cut off 
 
 Second table: the hashes of `--films` films are made up with the variances and covariances that the phantoms' own hashes have. Each twentieth film is a copy: its whole is as near to a random cut of its original as the copies of the first table that
 had every change (the hardest kind), and none of its own cuts is near the original, which leaves the search one way out of two. Measured are the search for candidates, the groups, and the peak memory of the whole process.
+
+Third table: the same copies among few films, half of which are copies: the least cosine of a copy's hash, and the share of the other pairs above the bound of candidates (`LEAST_OF_FEW`).
 """
 import argparse
 import io
@@ -22,7 +24,7 @@ from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 
 from covid_fastai.core import rng, write_csv
-from covid_fastai.hashes import LENGTH, SCALE, components, film_hashes, hash_candidates, similar_pairs
+from covid_fastai.hashes import LEAST_OF_FEW, LENGTH, SCALE, components, film_hashes, hash_candidates, similar_pairs
 from covid_fastai.phantom import phantom_study
 from covid_fastai.radiograph import read_radiograph
 
@@ -122,6 +124,15 @@ def search(hashes):
         groups=int((np.bincount(group) > 1).sum()), copies=copies, copies_found=planted / copies)
 
 
+def among_few(films, n, seed):
+    "Cosines of the copies, and of the other pairs that are candidates, in sets of n films; how many other pairs there are."
+    sets = [rng(seed, "few", n, k).choice(len(films), n // 2, replace=False) for k in range(len(films) // n * 4)]
+    pairs = pd.concat([hash_candidates(film_hashes(beside_copies([films[i] for i in rows], everything, seed + k))) for k, rows in enumerate(sets)])
+    copy = (pairs["whole"] - pairs["cut"]).abs() == n // 2
+    copies, others = len(sets) * (n // 2), len(sets) * (n * (n - 1) // 2 - n // 2)
+    return dict(films=n, copies=copies, candidates=int(copy.sum()), least=pairs["cosine"].abs()[copy].min(), bound=LEAST_OF_FEW, others=others, others_share=(~copy).sum() / max(others, 1))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--phantoms", type=int, default=400, help="films a seed")
@@ -134,6 +145,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         if args.films: print(pd.Series(search(made_up(phantoms(folder, min(args.phantoms, 400), 0), args.films, 0))).round(3).to_string(), flush=True)
         rows = [found_copies(films, change, seed) for seed in args.seeds for films in [phantoms(folder, args.phantoms, seed)] for change in CHANGES]
+        print(pd.DataFrame([among_few(films, n, 0) for films in [phantoms(folder, min(args.phantoms, 400), 0)] for n in (2, 4, 10, 20, 34, 50)]).round(3).to_string(index=False))
     table = summary(rows)
     print(table.round(4).to_string(index=False))
     if args.out: write_csv(args.out, table)
