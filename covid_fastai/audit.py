@@ -206,7 +206,7 @@ def plot_audit(
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Audit of {name}</title>
 <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}table{{border-collapse:collapse;font-size:13px;margin:.5rem 0}}th,td{{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right}}
 th:first-child,td:first-child{{text-align:left}}li.fault{{color:#a40000;font-weight:600}}li.warning{{color:#8a4b00}}img{{max-width:100%}}</style>
-<h1>Audit of {name}</h1><p>{films} films. What is listed first matters most.</p><ul>{findings}</ul><img alt="Cramér's V of each fact" src="data:image/png;base64,{figure}">{tables}<p><em>{disclaimer}</em></p></html>
+<main><h1>Audit of {name}</h1><p>{films} films. What is listed first matters most.</p><ul>{findings}</ul><img alt="Cramér's V of each fact" src="data:image/png;base64,{figure}">{tables}<p><em>{disclaimer}</em></p></main></html>
 """
 
 
@@ -219,6 +219,7 @@ def audit_page(
     plot_audit(result).savefig(buffer := BytesIO(), dpi=110)
     lines = "".join(f'<li class="{r.level}">{r.level}: {escape(r.text)}</li>' for r in result["findings"].itertuples()) or "<li>Nothing was found.</li>"
     headings = dict(label_by_source="Label by source (films)", classes="Classes", associations="Facts and the label", leaks="Both sides of a split", odd="Films unlike the rest of their class")
-    tables = "".join(f"<h2>{text}</h2>{result[key].head(40).round(3).to_html(index=key == 'label_by_source', border=0)}" for key, text in headings.items() if len(result[key]))
+    rows = result | dict(label_by_source=result["label_by_source"].reset_index().rename_axis(columns=None))
+    tables = "".join(f"<h2>{text}</h2>{rows[key].head(40).round(3).to_html(index=False, border=0)}" for key, text in headings.items() if len(rows[key]))
     with atomic_path(dest) as tmp: Path(tmp).write_text(PAGE.format(name=escape(name), films=int(result["classes"]["films"].sum()), findings=lines, figure=base64.b64encode(buffer.getvalue()).decode(), tables=tables, disclaimer=DISCLAIMER), encoding="utf-8")
     return Path(dest)

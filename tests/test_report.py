@@ -80,11 +80,20 @@ def png_of(path): return base64.b64encode(path.read_bytes()).decode()
 
 @pytest.mark.parametrize("kwargs", [dict(viewport=dict(width=1280, height=900)), dict(viewport=dict(width=390, height=844), color_scheme="dark")], ids=["wide", "phone in the dark"])
 def test_it_opens_without_a_network_and_can_be_read_by_all(browser, page, kwargs):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     with opened(browser, page, **kwargs) as tab:
         assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt.length > 10)") and tab.evaluate("document.images.length") >= 10
         assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        nothing_in([f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in axe.Axe().run(tab).response["violations"]])
+        nothing_in(barriers(tab))
+
+
+def test_the_audit_can_be_read_by_all(browser, run):
+    with opened(browser, run/"audit"/"audit.html") as tab: nothing_in(barriers(tab))
+
+
+def barriers(tab):
+    "What keeps people from reading a page, as axe finds it."
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in axe.Axe().run(tab).response["violations"]]
 
 
 def test_headings_are_in_order(browser, page):
