@@ -1549,6 +1549,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'covid_fastai.runs.open_run': ('runs.html#open_run', 'covid_fastai/runs.py'),
                                    'covid_fastai.runs.partial_path': ('runs.html#partial_path', 'covid_fastai/runs.py'),
                                    'covid_fastai.runs.read_config': ('runs.html#read_config', 'covid_fastai/runs.py'),
+                                   'covid_fastai.runs.same_settings': ('runs.html#same_settings', 'covid_fastai/runs.py'),
                                    'covid_fastai.runs.setting_types': ('runs.html#setting_types', 'covid_fastai/runs.py'),
                                    'covid_fastai.runs.staged_run': ('runs.html#staged_run', 'covid_fastai/runs.py'),
                                    'covid_fastai.runs.versions': ('runs.html#versions', 'covid_fastai/runs.py'),

@@ -33,7 +33,7 @@ from .mixing import domains
 from .models import TimmBody
 from .recipes import Recipe
 from .resampling import bootstrap, percentile_score
-from .runs import RunConfig
+from .runs import RunConfig, same_settings
 from .splits import add_groups, k_folds, split_rest
 from .tables import markdown_table, table_of
 from .validate import fit_config, predictions
@@ -223,8 +223,9 @@ def ablate(
 def _same_study(folder, config, plan, options):
     "The settings of the study, and that an interrupted one had the same but for its hours."
     path, settings = folder/"config.json", dict(config=asdict(config), plan={k: v for k, v in asdict(plan).items() if k != "hours"}, options=options)
-    if path.is_file() and read_json(path, "config") != settings: raise InputError(f"{folder} holds a study with other settings", "the same settings", "choose another --out")
-    if not path.is_file() and folder.exists() and any(folder.iterdir()): raise InputError(f"{folder} holds other files and no study", "an empty folder, or a study to go on with", "choose another --out")
+    def flat(said): return {**said.get("config", {}), **said.get("plan", {}), "options": said.get("options")}
+    if path.is_file(): same_settings(flat(settings), flat(read_json(path, "config")), f"the study in {folder}")
+    elif folder.exists() and any(folder.iterdir()): raise InputError(f"{folder} holds other files and no study", "an empty folder, or a study to go on with", "choose another --out")
     write_json(path, settings)
 
 

@@ -229,7 +229,6 @@ def _gradio():
 def _uploads_alone(gr, field):
     "Gradio's file field without its other way in: it would fetch an address for whoever sends one. A program may send one film, or a list."
     from gradio.data_classes import ListFiles
-    from pydantic import ValidationError
     move = field.async_move_resource_to_block_cache
 
     async def moved(url_or_file_path):
@@ -240,7 +239,7 @@ def _uploads_alone(gr, field):
         @classmethod
         def model_validate(cls, sent, **kwargs):
             try: return super().model_validate([sent] if isinstance(sent, dict) else sent, **kwargs)
-            except ValidationError: raise gr.Error("a film is sent as an uploaded file, or a list of them: handle_file(path) of gradio_client", print_exception=False) from None
+            except ValueError: raise gr.Error("a film is sent as an uploaded file, or a list of them: handle_file(path) of gradio_client", print_exception=False) from None
     field.async_move_resource_to_block_cache, field.data_model = moved, Films
     return field
 

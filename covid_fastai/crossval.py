@@ -20,7 +20,7 @@ from .manifest import only_rows, read_manifest
 from .metrics import evaluate, format_metrics
 from .paired import draws_p, headline
 from .resampling import bootstrap, percentile_score
-from .runs import RunConfig, open_run, staged_run
+from .runs import RunConfig, open_run, same_settings, staged_run
 from .scores import Score, Scorer, scored_classes
 from .splits import add_groups, k_folds, leave_one_out, split_rest
 from .tables import check_predictions, units
@@ -124,9 +124,7 @@ def _all_or_raise(fits, failed):
 def _same_study(folder, config, study, candidates):
     "The settings of the study, and that an interrupted one had the same."
     settings, path = {**asdict(config), "study": asdict(study), "candidates": candidates}, folder/"config.json"
-    before = read_json(path, "config") if path.is_file() else settings
-    differ = [f"{k} was {before.get(k)} and is {v}" for k, v in settings.items() if before.get(k) != v]
-    if differ: raise InputError(f"the interrupted study in {folder} had other settings ({', '.join(differ)})", "the same settings", "repeat them, or start again without --resume")
+    if path.is_file(): same_settings(settings, read_json(path, "config"), f"the interrupted study in {folder}", "repeat them, or start again without --resume")
     write_json(path, settings)
 
 

@@ -21,7 +21,7 @@ from .core import InputError, WorkError, one_of, read_json, read_table, write_cs
 from .features import remembered
 from .fits import REMEMBERED, Fit, InProcess, as_folder, run_fits, share_processor
 from .gate import gate, run_controls
-from .runs import alone_in
+from .runs import alone_in, same_settings
 from .samples import FORMS, deal_films, sample_films, study_films, unseen_films, with_copies
 from .studies import STAND_INS, Experiment, get_papers
 from .validate import fit_config, predictions, untrained
@@ -197,9 +197,7 @@ def reproduce(
 def _same_settings(rerun):
     "The settings of the folder, and that an earlier call had the same but for its budget."
     path, settings = rerun.out/"config.json", dict(manifest=rerun.manifest, weights=str(rerun.weights), seeds=rerun.plan.seeds, quick=rerun.plan.quick)
-    before = read_json(path, "config") if path.is_file() else settings
-    differ = [f"{k} was {before.get(k)} and is {v}" for k, v in settings.items() if before.get(k) != v]
-    if differ: raise InputError(f"{rerun.out} was made with other settings ({', '.join(differ)})", "the same settings", "repeat them, or choose another --out")
+    if path.is_file(): same_settings(settings, read_json(path, "config"), f"the re-run in {rerun.out}")
     write_json(path, settings)
 
 

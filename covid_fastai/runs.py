@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAN', 'REMEDIES', 'NOT_SETTINGS', 'WAIT', 'RunConfig', 'setting_types', 'read_config', 'versions', 'write_config',
-           'partial_path', 'staged_run', 'alone_in', 'Run', 'open_run']
+           'partial_path', 'staged_run', 'same_settings', 'alone_in', 'Run', 'open_run']
 
 # %% ../nbs/45_runs.ipynb #91e06f9b
 import os
@@ -152,6 +152,17 @@ def staged_run(
             shutil.rmtree(previous := out.with_name(out.name + ".previous"), ignore_errors=True)
             os.replace(out, previous)
         os.replace(partial, out)
+
+
+def same_settings(
+    settings: dict,  # Of this call
+    before: dict,  # Of the earlier call, with whose work this one would go on
+    work: str,  # That work, in words
+    todo: str = "repeat them, or choose another --out",  # What the user can do
+):
+    "Refuse to go on with work that had other settings, and name them."
+    differ = [f"{k} was {before.get(k)} and is {v}" for k, v in settings.items() if before.get(k) != v]
+    if differ: raise InputError(f"{work} had other settings ({', '.join(differ)})", "the same settings", todo)
 
 
 WAIT = 10  # Seconds for another process to leave it

@@ -36,7 +36,7 @@ from .manifest import check_manifest, only_rows, read_manifest
 from .metrics import evaluate
 from .models import get_head, probabilities, xray_model
 from .recipes import Recipe
-from .runs import RunConfig, partial_path, read_config, staged_run, write_config
+from .runs import RunConfig, partial_path, read_config, same_settings, staged_run, write_config
 from .scope import fit_scope
 from .splits import with_splits
 from .tables import table_of
@@ -154,9 +154,7 @@ def _interrupted(config, out):
     "The films of an interrupted run, when its settings are the same."
     partial = partial_path(out)
     if not (partial/"manifest.csv").is_file(): return None
-    before = read_config(partial)
-    differ = [f"{k} was {getattr(before, k)} and is {v}" for k, v in vars(config).items() if getattr(before, k) != v]
-    if differ: raise InputError(f"the interrupted run in {partial} had other settings ({', '.join(differ)})", "the same settings", "repeat them, or start again without --resume")
+    same_settings(vars(config), vars(read_config(partial)), f"the interrupted run in {partial}", "repeat them, or start again without --resume")
     return read_table(partial/"manifest.csv", "manifest")
 
 
