@@ -146,7 +146,7 @@ def _add_reproduce(p):
     p.add_argument("--out", type=Path, required=True, help="folder; what is in it already is not trained again")
     p.add_argument("--as", dest="forms", default="published,cleaned,honest", help="how the films are dealt (published,cleaned,honest)")
     _add_weights(p, "imagenet")
-    for flag, kind, default, text in (("budget", float, 120.0, "minutes after which no training is begun"), ("seeds", int, 3, "trainings of each row whose body is frozen; others have one"), ("workers", int, 1, "processes")):
+    for flag, kind, default, text in (("budget", float, 120.0, "minutes in all; a training that is not finished by then is broken off"), ("seeds", int, 3, "trainings of each row whose body is frozen; others have one"), ("workers", int, 1, "processes")):
         p.add_argument(f"--{flag}", type=kind, default=default, help=f"{text} ({default:g})")
     p.add_argument("--dask", default="", metavar="ADDRESS", help="a Dask scheduler that runs the trainings, such as tcp://127.0.0.1:8786")
     p.add_argument("--quick", action="store_true", help="a look at the machinery on a few films for two epochs; its figures mean nothing")

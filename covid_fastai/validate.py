@@ -91,10 +91,11 @@ def train_run(
 def fit_config(
     films: pd.DataFrame,  # With `path`, `target` and `split`
     config: RunConfig,  # Every setting
+    cbs=(),  # Callbacks of fastai; of an ensemble, those of its first member
 ) -> Learner:  # Trained, with `log`; its network is a committee where the recipe asks for one
     "Train what a configuration says, and keep no files."
     prepare = _preparation(config)
-    learn = _learner(films, config, prepare)
+    learn = _learner(films, config, prepare).add_cbs(cbs)
     learn.log = _fit_members(learn, films, config, prepare, None, False, False)
     return learn
 
