@@ -191,7 +191,7 @@ class Rerun:
     def is_done(self, fit): return (Path(fit.out)/"metrics.json").is_file()
 
 # %% ../nbs/62_reproduce.ipynb #5e9907b0
-TRAINING = 0.95  # Of the budget; the rest is for the controls
+TRAINING = 0.93  # Of the budget; the rest is for the controls
 
 
 def reproduce(
