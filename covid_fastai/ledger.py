@@ -67,11 +67,13 @@ def cell_verdict(
     printed: Score,  # Of the study
     published: Score | None,  # As published; None when it was not run
     honest: Score | None,  # Honest; None when it was not run
+    asked: bool = True,  # Whether the honest form was to be run: without it nobody can say that a figure holds
 ) -> str:  # One of `VERDICTS`
     "What became of a printed figure."
     if published is None or np.isnan(published.value): return "not run"
     if published.value < printed.low: return "not"
-    if honest is None or np.isnan(honest.value) or honest.value >= printed.low: return "reproduced"
+    if honest is None: return "not run" if asked else "reproduced"
+    if np.isnan(honest.value) or honest.value >= printed.low: return "reproduced"
     return "collapses" if honest.high < printed.low else "cannot be told apart"
 
 # %% ../nbs/63_ledger.ipynb #6ded9ad0
@@ -117,7 +119,7 @@ def _lines(rerun, paper, cell, done, why):
     for net in nets:
         rows = {r.form: r for r in mine if r.network == net}
         scores = {form: form_score(rerun, r, cell) if done[r] else None for form, r in rows.items()}
-        yield head | dict(run=net, stand_in=bool(reason), gate=_gate_of(rerun, rows), honest_auc=_auc(rerun, rows["honest"]) if scores.get("honest") else np.nan, verdict=cell_verdict(s, scores.get("published"), scores.get("honest")),
+        yield head | dict(run=net, stand_in=bool(reason), gate=_gate_of(rerun, rows), honest_auc=_auc(rerun, rows["honest"]) if scores.get("honest") else np.nan, verdict=cell_verdict(s, scores.get("published"), scores.get("honest"), "honest" in scores),
             why=_why(reason, scores)) | {f"{form}{tail}": getattr(v, part) for form, v in scores.items() if v for tail, part in (("", "value"), ("_low", "low"), ("_high", "high"), ("_n", "n"))}
 
 
@@ -246,7 +248,7 @@ def format_ledger(
 
 def _rule(rerun):
     return ("An accuracy is made of the recall of each class in the mix of the study's own test films. Intervals (95 %): printed figures, Wilson on the films behind them; as published, over films; cleaned and honest, over patients. "
-        "*Honest* tests films of hosts and collections that the training never saw. *Reproduced*: as published, not below the printed interval; *collapses*: the honest interval lies below it; *cannot be told apart*: lower, but the intervals overlap."
+        "*Honest* tests films of hosts and collections that the training never saw. *Reproduced*: as published, not below the printed interval; *collapses*: the honest interval lies below it; *cannot be told apart*: lower, but the intervals overlap; *not run*: also where the budget ended before the honest form."
         + (" **A quick look: these figures mean nothing.**" if rerun.plan.quick else ""))
 
 

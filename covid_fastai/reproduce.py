@@ -210,7 +210,7 @@ def reproduce(
         left = [fit for row in rerun.rows for fit in rerun.fits(row) if not rerun.is_done(fit)]
         say(f"{len(rerun.rows)} rows, {len(left)} trainings to do")
         if left: _train(rerun, left, executor, threads, say, partial(lean_row_fit, until=start + TRAINING * seconds))
-        for row in first_rows(rerun): run_gate(rerun, row, say) if time.time() < start + seconds else say(f"no time for the gate of {row.paper}, {row.experiment}")
+        for row in first_rows(rerun): run_gate(rerun, row, say, start + seconds)
     return [row for row in rerun.rows if not all(map(rerun.is_done, rerun.fits(row)))]
 
 
@@ -258,11 +258,13 @@ def run_gate(
     rerun: Rerun,  # What was run
     row: Row,  # From `first_rows`
     say=lambda text: None,  # Called with a sentence
+    until: float = float("inf"),  # Seconds since 1970 after which it is not begun
 ):
     "The control gate on the cleaned films of an experiment: a verdict for each network that was run, `gate.json` beside the row."
     rows = [r for r in rerun.rows if (r.paper, r.experiment, r.form) == (row.paper, row.experiment, "cleaned") and all(map(rerun.is_done, rerun.fits(r)))]
     rows = [r for r in rows if not (rerun.out/r.folder/"gate.json").is_file()]
     if not rows: return
+    if time.time() > until: return say(f"not run, the budget ended before: gate of {row.paper}, {row.experiment}")
     fit = rerun.fits(row)[0]
     films = read_table(fit.manifest, "manifest of a deal")
     films, controls = films[~films["filename"].str.startswith("(changed)")], None
