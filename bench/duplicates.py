@@ -145,9 +145,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         if args.films: print(pd.Series(search(made_up(phantoms(folder, min(args.phantoms, 400), 0), args.films, 0))).round(3).to_string(), flush=True)
         rows = [found_copies(films, change, seed) for seed in args.seeds for films in [phantoms(folder, args.phantoms, seed)] for change in CHANGES]
-        print(pd.DataFrame([among_few(films, n, 0) for films in [phantoms(folder, min(args.phantoms, 400), 0)] for n in (2, 4, 10, 20, 34, 50)]).round(3).to_string(index=False))
+        some = phantoms(folder, min(args.phantoms, 400), 0)
+        few = pd.DataFrame([among_few(some, n, 0) for n in (2, 4, 10, 20, 34, 50)])
     table = summary(rows)
-    print(table.round(4).to_string(index=False))
+    print(table.round(4).to_string(index=False), few.round(3).to_string(index=False), sep="\n\n")
     if args.out: write_csv(args.out, table)
 
 

@@ -175,7 +175,7 @@ def _shrunk(moments, alone, n):
 
 # %% ../nbs/13_hashes.ipynb #b28ec5ac
 LEAST = 0.66  # cosine of a candidate; of 1,200 copies with all changes, of phantoms and real films, 1,197 had more
-LEAST_OF_FEW = 0.33  # the same where few films taught the map: of 2,780 such copies among 2 to 50 phantoms or real films the least had 0.40, of the other pairs 1 in 5 phantoms and 1 in 12 real ones 0.35 or more
+LEAST_OF_FEW = 0.33  # the same where few films taught the map: of 648 such copies among 2 to 50 phantoms the least had 0.46, and of the other pairs a quarter has more than the bound (bench/duplicates.py --quick)
 PAIRWISE = 4000  # films up to which all hashes are compared
 CELL = 100  # films in a cell, on average
 VISITS = 24  # cells in which a film looks for its like
