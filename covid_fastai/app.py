@@ -52,7 +52,7 @@ def judge_files(
 
 
 def _judged(bundle, path, row):
-    out = dict(row=row.replace(np.nan, None).to_dict() | dict(filename=Path(path).name, reason=row["reason"].replace(str(path), Path(path).name)))
+    out = dict(row=row.astype(object).where(row.notna(), None).to_dict() | dict(filename=Path(path).name, reason=row["reason"].replace(str(path), Path(path).name)))
     if row["status"] != "ok": return out
     film = read_radiograph(path)
     shown = Image.fromarray(bundle.prepare(film))
@@ -138,7 +138,7 @@ def shown_list(
 ) -> str:  # HTML, blank for one film
     "All films of an upload as a table."
     if len(judged) < 2: return ""
-    def line(row): return f"<tr><th scope='row'>{escape(str(row['filename']))}</th><td>{escape(row['pred'] or 'refused')}</td><td>{'' if row['p_covid'] is None else format(row['p_covid'], '.1%')}</td><td>{escape(row['reason'] or row['scope'] or '')}</td></tr>"
+    def line(row): return f"<tr><th scope='row'>{escape(str(row['filename']))}</th><td>{escape(row['pred'] or 'refused')}</td><td>{'' if row['p_covid'] is None else format(row['p_covid'], '.1%')}</td><td>{escape(row['reason'] or row['scope'] and 'out of scope: ' + row['scope'] or '')}</td></tr>"
     return "<table class='all'><thead><tr><th scope='col'>film</th><th scope='col'>prediction</th><th scope='col'>covid</th><th scope='col'>note</th></tr></thead><tbody>" + "".join(line(j["row"]) for j in judged) + "</tbody></table>"
 
 
@@ -159,14 +159,16 @@ CSS = """
 .film {position: relative; max-width: 100%; width: fit-content; background: #000}
 .film img {display: block; max-width: 100%; max-height: 70vh; min-width: min(100%, 420px)}
 .film .heat {position: absolute; inset: 0; width: 100%; height: 100%; opacity: var(--heat, .5)}
-section table, table.all {border-collapse: collapse; width: 100%; margin: .5rem 0}
-section th, section td, table.all th, table.all td {text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--border-color-primary)}
+section table, table.all {border: 0 !important; border-collapse: collapse; width: 100%; margin: .5rem 0}
+section tr, table.all tr {border: 0 !important}
+section th, section td, table.all th, table.all td {text-align: left; padding: .25rem .6rem; border-width: 0 0 1px !important; border-bottom: 1px solid var(--border-color-primary)}
 section meter {width: 100%; min-width: 5rem}
 section meter::-webkit-meter-optimum-value {background: #2563eb}
 section meter::-moz-meter-bar {background: #2563eb}
 #films .download {display: none}
 section h2 {font-size: 1.1rem; margin: .3rem 0; overflow-wrap: anywhere}
 table.all {display: block; overflow-x: auto}
+table.all td:last-child {min-width: 10rem}
 figcaption {font-size: .85rem; margin-top: .3rem}
 .links a {display: inline-block; margin-right: 1rem; text-decoration: underline}
 """

@@ -105,7 +105,7 @@ def test_gradio_client_gets_the_numbers_of_the_command_line(address, films, expe
     client = Client(address, verbose=False, analytics_enabled=False)
     check_numbers(client.predict([handle_file(films/n) for n in ("film.png", "film.dcm")], api_name="/predict"), expected)
     refused = client.predict([handle_file(films/n) for n in ("notes.txt", "slice.dcm")], api_name="/predict")
-    assert [r["status"] for r in refused] == ["refused", "refused"] and "text file" in refused[0]["reason"] and "CT" in refused[1]["reason"]
+    assert [(r["status"], r["p_covid"]) for r in refused] == [("refused", None)] * 2 and "text file" in refused[0]["reason"] and "CT" in refused[1]["reason"]
 
 
 def test_twenty_visitors_at_once(address, films, scratch):
