@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.ndimage import gaussian_filter, uniform_filter
-from scipy.signal import fftconvolve
+from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.ndimage import gaussian_filter
 
 from .anatomy import draw_phantom
 from .core import InputError, rng
@@ -53,16 +53,17 @@ def match_chest(
 ) -> float:  # -1 to 1; the correlation at the best place and size
     "How well the best part of a film agrees with the pattern of a frontal chest."
     small = Image.fromarray(resize_film(film, _SIDE))
-    return max(_correlations(np.asarray(small.resize((s, s), Image.Resampling.BILINEAR), float)).max() for s in SCALES)
+    return max(places.max() for places in _correlations([np.asarray(small.resize((s, s), Image.Resampling.BILINEAR)) for s in SCALES]))
 
 
-def _correlations(film):
-    "Pearson's r of the pattern with each part of a film of its size."
-    pattern, n = chest_pattern(), PATTERN**2
-    valid = tuple(slice(PATTERN // 2, PATTERN // 2 + side - PATTERN + 1) for side in film.shape)
-    mean, square = (uniform_filter(f, PATTERN, mode="constant")[valid] for f in (film, film**2))
-    deviation = np.sqrt(np.maximum(square - mean**2, 16))
-    return fftconvolve(film, pattern[::-1, ::-1], "valid") / n / deviation
+def _correlations(films):
+    "Pearson's r of the pattern with each part of its size, of several films at once."
+    side = next_fast_len(max(n for f in films for n in f.shape), real=True)
+    stack, ones = np.zeros((len(films), side, side)), np.ones((PATTERN, PATTERN))
+    for room, film in zip(stack, films): room[:film.shape[0], :film.shape[1]] = film
+    def slide(pictures, kernel): return irfft2(rfft2(pictures) * rfft2(kernel, (side, side)).conj(), (side, side)) / PATTERN**2
+    deviation = np.sqrt(np.maximum(slide(stack**2, ones) - slide(stack, ones)**2, 16))
+    return [r[:film.shape[0] - PATTERN + 1, :film.shape[1] - PATTERN + 1] for r, film in zip(slide(stack, chest_pattern()) / deviation, films)]
 
 # %% ../nbs/05_checks.ipynb #265480f0
 class Measures(NamedTuple):
@@ -77,8 +78,9 @@ def film_measures(
     film: np.ndarray,  # uint8 (H, W)
 ) -> Measures:
     "The four measures of a film; each of them is understood by looking at the film."
-    inside = _without_border(resize_film(film, _SIDE).astype(float))
-    return Measures(match_chest(film), _symmetry(inside), _bimodality(inside), _foot(inside))
+    small = resize_film(film, _SIDE)
+    inside = _without_border(small.astype(float))
+    return Measures(match_chest(small), _symmetry(inside), _bimodality(inside), _foot(inside))
 
 
 def _without_border(film):
@@ -93,14 +95,14 @@ def _symmetry(film):
     "The best correlation of a blurred film with its mirror image, about an axis within a sixteenth of the width from the middle."
     soft, w = gaussian_filter(film, 2), film.shape[1]
     parts = [soft[:, max(0, s):w + min(0, s)] for s in range(-w // 8, w // 8 + 1)]
-    return max(_correlation(p, p[:, ::-1]) for p in parts)
+    return max(_mirrored(p) for p in parts)
 
 
-def _correlation(a, b):
-    "Pearson's r of two pictures; 0 where one of them is flat."
-    a, b = a - a.mean(), b - b.mean()
-    norm = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / norm) if norm > 0 else 0.0
+def _mirrored(picture):
+    "Pearson's r of a picture and its mirror image; 0 where it is flat."
+    off = picture - picture.mean()
+    power = np.vdot(off, off)
+    return float(np.vdot(off, off[:, ::-1]) / power) if power > 0 else 0.0
 
 
 def _bimodality(film):

@@ -125,7 +125,7 @@ def film_features(
     with kept_memory():
         for idxs in progress_bar(list(chunked(_each_once(dl), dl.bs)), leave=False):
             x, y, *_ = dl.after_batch(to_device(dl.do_batch([dl.do_item(i) for i in idxs]), dl.device))
-            with evaluation_mode(model), torch.no_grad(): rows = body(x.as_subclass(torch.Tensor))
+            with evaluation_mode(model), torch.inference_mode(): rows = body(x.as_subclass(torch.Tensor))
             yield idxs, rows, y.as_subclass(torch.Tensor)
 
 
