@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torchvision
-from fastai.vision.all import ImageDataLoaders, Learner, Normalize, Resize, CrossEntropyLossFlat, PILImage, create_body, create_head, imagenet_stats
+from fastai.vision.all import ImageDataLoaders, Learner, Normalize, Resize, CrossEntropyLossFlat, create_body, create_head, imagenet_stats
 from torch import nn
 
 from covid_fastai.bundle import load_bundle, save_bundle
@@ -67,8 +67,7 @@ def of_arch(arch, paths, folder):
         with kept_memory(): out[f"network, {name}"] = rate(128, lambda: [bundle.answer(squares[i:i + 32], ask) for i in (0, 32, 0, 32)])
     with learn.no_bar(), learn.no_logging():
         for workers in (0, 1, 2): out[f"get_preds, {workers} workers"] = rate(n, lambda: learn.get_preds(dl=learn.dls.test_dl(paths, num_workers=workers)))
-        few = [PILImage.create(p) for p in paths[:32]]
-        out["learn.predict"] = rate(32, lambda: [learn.predict(im) for im in few])
+        out["learn.predict"] = rate(64, lambda: [learn.predict(p) for p in paths[:64]])
     best = max(v for k, v in out.items() if "pred" in k)
     ratios = {f"{name} / fastai": out[name] / best for name in PLANS}
     return dict(name=arch, **out, **ratios, of_slower_part=out["onnx, no check"] / min(out["reading"] * 2, out["network, onnx"]))
@@ -93,7 +92,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=Path, required=True, help="folder of films")
     parser.add_argument("--n", type=int, default=512, help="how many of them (512)")
-    parser.add_argument("--repeats", type=int, default=1, help="repetitions (1)")
+    parser.add_argument("--repeats", type=int, default=1, help="repetitions, of which the median is printed (1)")
     parser.add_argument("--bundle", type=Path, nargs="*", default=[], help="trained bundles: what bfloat16 changes in their answers, on all films of the folder")
     parser.add_argument("--memory", type=int, default=0, help="also memory for so many films and for twenty times as many (0: not)")
     args = parser.parse_args()
@@ -102,7 +101,7 @@ def main():
     paths = films[:args.n]
     with tempfile.TemporaryDirectory() as d:
         rows = [of_arch(arch, paths, Path(d)) for _ in range(args.repeats) for arch in ("mobilenet_v2", "resnet18")]
-        print(pd.DataFrame(rows).round(2).T.to_string())
+        print(pd.DataFrame(rows).groupby("name").median().round(2).T.to_string())
         if args.memory: print("MiB at the peak:", {n: memory("mobilenet_v2", paths[:64], n, Path(d)) for n in (args.memory, 20 * args.memory)})
     print(DISCLAIMER)
 

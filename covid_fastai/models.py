@@ -154,7 +154,7 @@ class XrayNet(nn.Sequential):
         "What the body makes of films; in `torch.inference_mode` a CPU takes them in portions."
         with torch.autocast(x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             if x.device.type != "cpu" or not torch.is_inference_mode_enabled(): return self[0](x).float()
-            parts = [self[0](part).float() for part in x.split(max(1, PORTION * (1 + self.bf16) // x[0].numel()))]
+            parts = [self[0](part).float() for part in x.split(max(1, PORTION * (1 + self.bf16) // x.shape[2:].numel()))]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
