@@ -1671,6 +1671,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'covid_fastai.studies.Paper.__post_init__': ( 'studies.html#paper.__post_init__',
                                                                                     'covid_fastai/studies.py'),
                                       'covid_fastai.studies.Paper.experiment': ('studies.html#paper.experiment', 'covid_fastai/studies.py'),
+                                      'covid_fastai.studies.Paper.headlines': ('studies.html#paper.headlines', 'covid_fastai/studies.py'),
                                       'covid_fastai.studies._balvinsson': ('studies.html#_balvinsson', 'covid_fastai/studies.py'),
                                       'covid_fastai.studies._balvinsson_name': ('studies.html#_balvinsson_name', 'covid_fastai/studies.py'),
                                       'covid_fastai.studies._bansal': ('studies.html#_bansal', 'covid_fastai/studies.py'),

@@ -24,7 +24,7 @@ from .reproduce import Rerun, read_row
 from .runs import open_run
 from .samples import FORMS, sample_films
 from .scores import Score
-from .studies import Cell, Experiment, Paper
+from .studies import PAPERS, Cell, Experiment, Paper
 from .tables import markdown_table, units
 
 # %% ../nbs/63_ledger.ipynb #7b64e1f8
@@ -200,13 +200,11 @@ def _by_class(sample): return [(k, (sample["target"] == k).to_numpy()) for k in 
 
 def headlines(
     table: pd.DataFrame,  # From `ledger_table`
-) -> pd.DataFrame:  # Its lines of each study's highest test accuracy
+) -> pd.DataFrame:  # Its lines of each study's headlines
     "The figures by which the studies are known, one for each study and task."
     rows = table[(table["metric"] == "accuracy") & (table["split"] == "test")]
-    kind = rows["study"] + rows["experiment"].str.contains("viral").map({True: ", viral", False: ""})
-    best = rows.groupby(kind)["printed"].transform("max")
-    first = rows[rows["printed"] == best].groupby(kind[rows["printed"] == best])[["where", "network"]].transform("first")
-    return rows.loc[first.index][(rows.loc[first.index, ["where", "network"]] == first).all(axis=1)]
+    known = {(p.name, c.where, c.experiment, c.network) for p in PAPERS.values() for c in p.headlines}
+    return rows[[line in known for line in rows[["study", "where", "experiment", "network"]].itertuples(index=False, name=None)]]
 
 
 _MARKS = {"printed": ("black", "D"), "published": (PALETTE["blue"], "o"), "cleaned": (PALETTE["green"], "s"), "honest": (PALETTE["vermillion"], "^")}

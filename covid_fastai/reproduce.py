@@ -81,7 +81,8 @@ def list_rows(
         missing += [Missing(paper.name, e.name, n, why) for n, why in lacking.items()]
         others = [n for n in stand_ins if not _lacks(n, weights)] if lacking else []
         nets = [(n, False) for n in e.networks if n not in lacking] + [(n, True) for n in others]
-        rows += [((tuned := e.tuned and bool(get_arch(n).prefix), e.deal.folds if tuned else 0, i), Row(paper.name, e.name, n, form, stands)) for i, (n, stands) in enumerate(nets) for form in plan.forms]
+        minor = e.name not in {c.experiment for c in paper.headlines}
+        rows += [((tuned := e.tuned and bool(get_arch(n).prefix), tuned and minor, e.deal.folds if tuned else 0, i), Row(paper.name, e.name, n, form, stands)) for i, (n, stands) in enumerate(nets) for form in plan.forms]
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])], missing
 
 

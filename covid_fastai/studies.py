@@ -106,6 +106,12 @@ class Paper:
         "An experiment by its name."
         return {e.name: e for e in self.experiments}[one_of(name, [e.name for e in self.experiments], f"experiment of {self.name}")]
 
+    @property
+    def headlines(self) -> list:  # Of `Cell`
+        "The figures by which the study is known: its highest test accuracy in each task, the first where there are several."
+        best = sorted((c for c in self.cells if c.metric == "accuracy" and c.split == "test"), key=lambda c: -c.value)
+        return list({self.experiment(c.experiment).task: c for c in reversed(best)}.values())
+
     def __post_init__(self):
         for e in self.experiments: get_task(e.task)
         for c in self.cells: one_of(c.network, self.experiment(c.experiment).networks, f"network of {self.name}")

@@ -14,6 +14,7 @@ import torchvision
 from covid_fastai.cli import main
 from covid_fastai.ledger import headlines
 from covid_fastai.phantom import phantom_study
+from covid_fastai.reproduce import ReproducePlan, list_rows
 from covid_fastai.studies import get_papers
 
 KEY = ["study", "where", "experiment", "network", "metric", "split"]
@@ -67,6 +68,14 @@ def test_all_studies_run_though_the_process_is_killed(place, capsys):
     assert all(f"## {p.name}\n" in page for p in get_papers()) and "these figures mean nothing" in page and str(place) not in page
     assert "research use only" in capsys.readouterr().out.lower() and set(headlines(table)["study"]) == {p.name for p in get_papers()}
     assert {"training.png", "confusion.png", "roc.png", "grad_cam.png", "top_losses.png"} & {p.name for p in out.rglob("karhan2020/*/*/*/*/figures/*.png")} >= {"training.png", "confusion.png", "roc.png", "top_losses.png"}
+
+
+def test_headlines_come_first_where_all_layers_are_trained(place):
+    "When the time ends, what the studies are known for is there, and what is beside it is not."
+    papers = {p.name: p for p in get_papers()}
+    rows = [r for r in list_rows(papers.values(), ReproducePlan(), place/"weights", ("squeezenet1_1",))[0] if papers[r.paper].experiment(r.experiment).tuned and r.stand_in]
+    known = [r.experiment in {c.experiment for c in papers[r.paper].headlines} for r in rows]
+    assert {r.experiment for r, k in zip(rows, known) if k} == {"non-COVID, augmented, fine-tuned", "viral, augmented, fine-tuned"} and known == sorted(known, reverse=True) and not all(known)
 
 
 def test_a_budget_that_ends_is_said(place, capsys):
