@@ -2,8 +2,8 @@
 
     python bench/scope.py --bundle runs/real --films path/to/test/films --other laterals=path --other ct=path …
 
-Each folder (or pattern) is predicted as `covid_fastai predict` does it. The table says how many files of each were refused, called something else than a frontal chest film, or unlike the training films, with 95 % intervals; the first
-row, of films that are in scope, says how often that happens without need. `pictures` are photographs and drawings that come with installed packages; `made` are films that were spoiled here: noise, blank, upside down, colours inverted, a quarter.
+Each folder (or pattern) is predicted as `covid_fastai predict` does it. The table says how many files of each were refused (no image; or neither like a frontal chest film nor like the training films), and how many flagged
+(one of these two), with the 95 % interval of both together; the first row, of films that are in scope, says how often that happens without need. `pictures` are photographs and drawings that come with installed packages; `made` are films that were spoiled here: noise, blank, upside down, colours inverted, a quarter.
 """
 import argparse
 import tempfile
@@ -41,10 +41,9 @@ def spoiled(paths, folder):
 
 def row(bundle, name, paths):
     table = predict_films(bundle, films_to_predict([paths]))
-    refused, odd, far = table["status"] != "ok", table["scope"].str.contains(":") & (table["status"] == "ok"), table["distance"] > 1
-    said = refused | (table["scope"] != "")
-    share = wilson(int(said.sum()), len(said))
-    return dict(films=name, n=len(table), refused=int(refused.sum()), by_its_look=int(odd.sum()), by_its_features=int(far.sum()), either=int(said.sum()), rate=share.value, low=share.low, high=share.high)
+    refused, flagged = int((table["status"] != "ok").sum()), int((table["scope"] != "").sum())
+    share = wilson(refused + flagged, len(table))
+    return dict(films=name, n=len(table), refused=refused, flagged=flagged, rate=share.value, low=share.low, high=share.high)
 
 
 def main():

@@ -1310,6 +1310,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'covid_fastai.predict': { 'covid_fastai.predict.PredictPlan': ('predict.html#predictplan', 'covid_fastai/predict.py'),
                                       'covid_fastai.predict._Read': ('predict.html#_read', 'covid_fastai/predict.py'),
                                       'covid_fastai.predict._add': ('predict.html#_add', 'covid_fastai/predict.py'),
+                                      'covid_fastai.predict._asked': ('predict.html#_asked', 'covid_fastai/predict.py'),
                                       'covid_fastai.predict._awaited': ('predict.html#_awaited', 'covid_fastai/predict.py'),
                                       'covid_fastai.predict._films_at': ('predict.html#_films_at', 'covid_fastai/predict.py'),
                                       'covid_fastai.predict._job': ('predict.html#_job', 'covid_fastai/predict.py'),

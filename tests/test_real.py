@@ -1,5 +1,6 @@
 "The main job on real films: short, at a small size; `bench/accuracy.py` measures the full one."
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,10 @@ def test_train_evaluate_explain_predict(call, real_data, real_weights, tmp_path)
     assert "accuracy" in call("evaluate", out)
     call("explain", out, "--top", 6)
     assert (out/"figures"/"top_losses.png").stat().st_size > 10_000 and len(read_table(out/"top_losses.csv")) == 6
-    assert "17 of 18 films predicted" in call("predict", "--bundle", out, real_data/"raw", "--out", tmp_path/"raw.csv")
+    call("predict", "--bundle", out, real_data/"raw", "--out", tmp_path/"raw.csv")
+    table = read_table(tmp_path/"raw.csv").assign(filename=lambda t: t["filename"].map(lambda f: Path(f).name)).set_index("filename").fillna("")
+    assert set(table.index[(table["status"] != "ok") | (table["scope"] != "")]) == {"README.md", "jkms-35-e79-g001-l-d.jpg", "covid-19-pneumonia-30-L.jpg", "nejmoa2001191_f1-L.jpeg"}, "a text, a CT slice, two lateral views"
+    assert table.loc["jkms-35-e79-g001-l-d.jpg", "status"] == "refused" and table.loc["jkms-35-e79-g001-l-d.jpg", "reason"].startswith("ct:")
 
 
 @pytest.mark.real
