@@ -146,7 +146,7 @@ def _judgeable(films, task):
 
 def _predict_part(bundle, rows, read, ask, plan):
     out, classes = rows.drop(columns="path").assign(model=bundle.spec["arch"]), bundle.spec["classes"]
-    p, distance, ok, said = _asked(bundle, read, ask)
+    p, distance, ok, said = _asked(bundle, rows["path"], read, ask)
     parts = [out[~ok].assign(pred="", status="refused", reason=said[~ok], distance=distance[~ok])]
     if ok.any(): parts.append(table_of(out[ok], p[ok], classes).assign(distance=distance[ok], scope=said[ok]))
     table = pd.concat([p for p in parts if len(p)]).loc[rows.index].reindex(columns=[*out.columns, "pred", *(f"p_{c}" for c in classes), "distance", "scope", "status", "reason"])
@@ -155,14 +155,14 @@ def _predict_part(bundle, rows, read, ask, plan):
     return table
 
 
-def _asked(bundle, read, ask):
+def _asked(bundle, paths, read, ask):
     "Of each file its probabilities, its distance from the training films, whether it is answered, and what is said of it."
     readable, said = np.array([r.square is not None for r in read]), np.array([r.said for r in read], object)
     p, distance = np.full((len(read), len(bundle.spec["classes"])), np.nan), np.full(len(read), np.nan)
     if readable.any(): p[readable], distance[readable] = bundle.answer(np.stack([r.square for r in read if r.square is not None]), ask)
     no_film = (said != "") & (distance > 1)  # two signs that do not know of each other
     said[readable] = [_scope(text, x) for text, x in zip(said[readable], distance[readable])]
-    said[no_film] = [str(InputError(text, "a frontal chest film")) for text in said[no_film]]
+    said[no_film] = [str(InputError(f"{Path(path).name}: {text}", "a frontal chest film")) for path, text in zip(paths[no_film], said[no_film])]
     return p, distance, readable & ~no_film, said
 
 

@@ -35,7 +35,7 @@ def test_train_evaluate_explain_predict(call, real_data, real_weights, tmp_path)
     call("predict", "--bundle", out, real_data/"raw", "--out", tmp_path/"raw.csv")
     table = read_table(tmp_path/"raw.csv").assign(filename=lambda t: t["filename"].map(lambda f: Path(f).name)).set_index("filename").fillna("")
     assert set(table.index[(table["status"] != "ok") | (table["scope"] != "")]) == {"README.md", "jkms-35-e79-g001-l-d.jpg", "covid-19-pneumonia-30-L.jpg", "nejmoa2001191_f1-L.jpeg"}, "a text, a CT slice, two lateral views"
-    assert table.loc["jkms-35-e79-g001-l-d.jpg", "status"] == "refused" and table.loc["jkms-35-e79-g001-l-d.jpg", "reason"].startswith("ct:")
+    assert table.loc["jkms-35-e79-g001-l-d.jpg", "status"] == "refused" and table.loc["jkms-35-e79-g001-l-d.jpg", "reason"].startswith("jkms-35-e79-g001-l-d.jpg: ct: ")
 
 
 @pytest.mark.real
