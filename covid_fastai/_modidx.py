@@ -1513,6 +1513,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'covid_fastai.reproduce.Row.folder': ('reproduce.html#row.folder', 'covid_fastai/reproduce.py'),
                                         'covid_fastai.reproduce._TimeIsUp': ('reproduce.html#_timeisup', 'covid_fastai/reproduce.py'),
                                         'covid_fastai.reproduce._lacks': ('reproduce.html#_lacks', 'covid_fastai/reproduce.py'),
+                                        'covid_fastai.reproduce._minor': ('reproduce.html#_minor', 'covid_fastai/reproduce.py'),
+                                        'covid_fastai.reproduce._run_gates': ('reproduce.html#_run_gates', 'covid_fastai/reproduce.py'),
                                         'covid_fastai.reproduce._same_settings': ( 'reproduce.html#_same_settings',
                                                                                    'covid_fastai/reproduce.py'),
                                         'covid_fastai.reproduce._show': ('reproduce.html#_show', 'covid_fastai/reproduce.py'),
