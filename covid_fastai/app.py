@@ -36,6 +36,7 @@ from .radiograph import read_radiograph
 MOST = 50  # Films at once
 LARGEST = "64mb"  # Of a file
 SIDE = 768  # Pixels of the longer side of a film on the page, at most
+_HOUR = 3600  # Seconds after which a film goes that was left without a question; more than a full queue takes
 _ONE_AT_A_TIME = Lock()  # Heat maps need hooks in the network
 
 
@@ -97,7 +98,7 @@ def _calibrated(row, c): return f"<td>{row[f'q_{c}']:.1%}</td>" if f"q_{c}" in r
 def _decided(bundle, row):
     "Threshold and set in words."
     found, out = bundle.decisions, []
-    if "flagged" in row: out.append(f"{'Above' if row['flagged'] == 'yes' else 'Below'} the threshold for COVID-19 of {found['threshold']:.3g}, which found {found['sensitivity']:.0%} of them among {found['films']} validation films.")
+    if "flagged" in row: out.append(f"{'Above' if row['flagged'] == 'yes' else 'Below'} the threshold for COVID-19 of {found['threshold']:.3g}, which found {found['sensitivity']:.0%} of them among {escape(str(found['films']))} validation films.")
     if row.get("set"): out.append(f"Classes that cannot be ruled out: {escape(str(row['set']))}.")
     return " ".join(out)
 
@@ -147,7 +148,7 @@ def shown_warning(
 ) -> str:  # HTML
     "What a visitor has to know before any number."
     found = bundle.facts.get("verdict")
-    gate = f"The control gate says <strong>{found['verdict']}</strong> of this model: {escape('; '.join(found['reasons'][:2]))}" if found else "The control gate was not run on this model: whether its result can be had without looking at the lungs is not known."
+    gate = f"The control gate says <strong>{escape(str(found['verdict']))}</strong> of this model: {escape('; '.join(found['reasons'][:2]))}" if found else "The control gate was not run on this model: whether its result can be had without looking at the lungs is not known."
     return f"<div role='note' class='notice'><p><strong>{DISCLAIMER}</strong></p><p>{gate}</p></div>"
 
 # %% ../nbs/70_app.ipynb #19c3c5f5
@@ -188,8 +189,8 @@ def film_page(
     "The page of a model."
     gr = _gradio()
     classes = bundle.spec["classes"]
-    with gr.Blocks(title="covid_fastai", analytics_enabled=False, delete_cache=(60, 60)) as page:
-        state = gr.State([], time_to_live=3600)
+    with gr.Blocks(title="covid_fastai", analytics_enabled=False, delete_cache=(60, _HOUR)) as page:
+        state = gr.State([], time_to_live=_HOUR)
         gr.HTML(f"<h1>What {escape(bundle.spec['arch'])} makes of chest films</h1>{shown_warning(bundle)}")
         with gr.Tab("Films"), gr.Row():
             with gr.Column(scale=2, min_width=280):
@@ -246,13 +247,24 @@ def _uploads_alone(gr, field):
     return field
 
 
+def _uploads_apart():
+    "Let each upload have a folder of its own. Gradio names it by the content, so two visitors with one film would share a file, which goes with the first answer."
+    from gradio import route_utils
+
+    class Upload(route_utils.GradioUploadFile):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.sha.update(os.urandom(16))
+    route_utils.GradioUploadFile = Upload
+
+
 def _class_of(judged): return judged["row"]["pred"] or None if judged else None
 
 
 def _phantom(c):
-    path = Path(tempfile.mkstemp(prefix=f"phantom-{c}-", suffix=".png")[1])
-    Image.fromarray(draw_phantom(c, rng(7, c), 512)[0]).save(path)
-    return path
+    handle, path = tempfile.mkstemp(prefix=f"phantom-{c}-", suffix=".png")
+    with open(handle, "wb") as f: Image.fromarray(draw_phantom(c, rng(7, c), 512)[0]).save(f, format="PNG")
+    return Path(path)
 
 
 def _told(work, *args):
@@ -278,6 +290,7 @@ def launch(
     gr, folder = _gradio(), tempfile.mkdtemp(prefix="covid_fastai-")
     os.environ |= dict(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder, HF_HUB_DISABLE_TELEMETRY="1")
     fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    _uploads_apart()
     page = film_page(bundle).queue(max_size=64, default_concurrency_limit=2)
     try:
         try: page.launch(server_name=host, server_port=port, share=False, quiet=True, inline=False, prevent_thread_lock=True, show_error=False, max_file_size=LARGEST, footer_links=[], run_history=False, ssr_mode=False,

@@ -78,7 +78,7 @@ _CARD_USE = """With the Python package covid_fastai and a copy of this folder (o
 ```sh
 covid_fastai predict --bundle path/to/this/folder path/to/films --out predictions.csv
 ```"""
-_CARD_LIMITS = "A score on films of the sources that it was trained on says nothing about films of others. Frontal films only; a film unlike the training films is flagged, and not every one is. Labels are those of the collections. Who publishes it has to keep to the licences of the training films, above."
+_CARD_LIMITS = "A score on films of the sources that it was trained on says nothing about films of others. Frontal films only; a film unlike the training films is marked (`scope`), one that does not look like a frontal chest film either is refused, and not every one is noticed. Labels are those of the collections. Who publishes it has to keep to the licences of the training films, above."
 
 
 def model_card(
@@ -189,13 +189,13 @@ def load_bundles(
     paths,  # Bundles, or run folders that hold one, such as those of the folds of a study
     views: int = 0,  # Of each film: itself, turned, zoomed and shifted; 0 for what the recipe says
 ) -> Bundle:
-    "Several saved models, or more views of each film, as one. Temperature, threshold and sets, which were chosen for another, are left out."
+    "Several saved models, or more views of each film, as one. What was chosen for another, or said of another, is left out: temperature, threshold and sets, scores and the gate's verdict, and of several models the training."
     first, *others = bundles = [load_bundle(p) for p in paths]
     if not others and not views: return first
     for other in others:
         if _shows(other) != _shows(first): raise InputError(f"{other.path} is shown films otherwise than {first.path}, or names other classes", "bundles with the same classes, size, fit and crop")
     model = Committee([m for b in bundles for m in members_of(b.model)], views or max(getattr(b.model, "views", 1) for b in bundles))
-    facts = first.facts | dict(decisions={}, joined=dict(paths=[str(p) for p in paths], views=views), sha256={f"{i}/{name}": said for i, b in enumerate(bundles) for name, said in b.facts["sha256"].items()})
+    facts = first.facts | dict(decisions={}, metrics=None, verdict=None, training=None if others else first.facts.get("training"), joined=dict(paths=[str(p) for p in paths], views=views), sha256={f"{i}/{name}": said for i, b in enumerate(bundles) for name, said in b.facts["sha256"].items()})
     return replace(first, model=model.eval(), facts=facts, spec=first.spec | dict(arch=" + ".join(dict.fromkeys(b.spec["arch"] for b in bundles))))
 
 

@@ -17,6 +17,7 @@ from shlex import quote
 import pandas as pd
 
 from .core import SPLITS, InputError, get_task, read_json, read_table
+from .manifest import without_patient
 from .paired import headline
 from .recipes import Recipe
 from .runs import Run
@@ -26,7 +27,7 @@ from .splits import leaks
 # %% ../nbs/64_checklists.ipynb #35b08a4d
 _COMMANDS = {"audit/verdict.json": "audit {run}", "audit/gate.png": "audit {run}", "top_losses.csv": "explain {run}", "figures/top_losses.png": "explain {run}", "figures/grad_cam.png": "explain {run}",
     "explanation_scores.csv": "explain {run} --score", "explanations.csv": "explain {run} --score"}  # File -> what makes it
-_IN_FOLDS = {"manifest.csv": "manifest.csv"} | {f: f"seed-*/{f}" for f in ("log.csv", "bundle/bundle.json", "bundle/README.md", "bundle/model.safetensors", "bundle/scope.safetensors")}  # Where a fold of a study has it
+_IN_FOLDS = {"manifest.csv": "manifest.csv"} | {f: f"seed-*/{f}" for f in ("log.csv", "bundle/bundle.json", "bundle/README.md", "bundle/model.safetensors", "bundle/scope.safetensors", *(f for f, command in _COMMANDS.items() if command.startswith("explain")))}  # Where a fold of a study has it
 
 
 class RunFiles:
@@ -43,8 +44,9 @@ class RunFiles:
     ) -> str | None:  # Where it is, from the folder on
         "The place of a file; of a study, where its first fold has it."
         if (self.path/name).is_file(): return name
-        found = sorted(p for pattern in (f"fold-*/{_IN_FOLDS[name]}", f"repeat-*/fold-*/{_IN_FOLDS[name]}") for p in self.path.glob(pattern)) if self.is_study and name in _IN_FOLDS else []
-        return found[0].relative_to(self.path).as_posix() if found else None
+        return self._first(_IN_FOLDS[name]) if self.is_study and name in _IN_FOLDS else None
+
+    def _first(self, name): return next((p.relative_to(self.path).as_posix() for p in sorted(q for pattern in (f"fold-*/{name}", f"repeat-*/fold-*/{name}") for q in self.path.glob(pattern))), None)
 
     def json(
         self,
@@ -87,9 +89,10 @@ class RunFiles:
         self,
         name: str,  # A file
     ) -> str:  # A command
-        "What makes a file that is missing."
+        "What makes a file that is missing; a study has no network that could be explained, its first fit has."
         figure = "evaluate {run} --figures {run}/figures" if name.startswith("figures/") else "train --config {run}/config.json --out {run}"
-        return f"covid_fastai {_COMMANDS.get(name, figure).format(run=quote(self.path.resolve().name))}"
+        fit = (self._first("seed-*/config.json") if self.is_study and _COMMANDS.get(name, "").startswith("explain") else None) or ""
+        return f"covid_fastai {_COMMANDS.get(name, figure).format(run=quote((Path(self.path.resolve().name)/fit.removesuffix('config.json')).as_posix()))}"
 
 # %% ../nbs/64_checklists.ipynb #2e6ae40b
 @dataclass(frozen=True)
@@ -174,8 +177,7 @@ def counts_text(
 ) -> str:  # "cohen 12, nih 3"
     "How often each value occurs."
     counts = pd.Series(values).astype("string").fillna("").str.strip().replace("", "not stated").value_counts()
-    more = f" and {len(counts) - most} more" if len(counts) > most else ""
-    return ", ".join(f"{k} {n}" for k, n in counts[:most].items()) + more
+    return ", ".join(f"{k} {n}" for k, n in counts[:most].items()) + (f" and {len(counts) - most} more" if len(counts) > most else "")
 
 
 def number_text(
@@ -228,7 +230,7 @@ def _eligibility(run):
 
 
 def _missing(run):
-    blank = {c: n for c in ("patient_id", "source", "view", "age", "sex", "license") if c in run.films and (n := int((run.films[c].str.strip() == "").sum()))}
+    blank = {c: n for c in ("patient_id", "source", "view", "age", "sex", "license") if c in run.films and (n := int((without_patient(run.films) if c == "patient_id" else run.films[c].str.strip() == "").sum()))}
     return f"not stated in the manifest: {', '.join(f'{c} {n}' for c, n in blank.items()) or 'nothing'}, of {len(run.films)} films; nothing is imputed, and the network is given the pixels alone"
 
 
@@ -251,11 +253,11 @@ def _preprocessing(run):
 
 def films_by_split(
     run: RunFiles,  # The files, with a manifest
-) -> pd.DataFrame:  # Films of each class, all films, patients and groups; a row a split
+) -> pd.DataFrame:  # Films of each class, all films, patients (where one is named) and groups; a row a split
     "What stands in each split."
-    df = run.films
+    df, named = run.films, run.films[~without_patient(run.films)]
     out = pd.crosstab(df["split"], df["target"]).reindex(index=[*SPLITS, *sorted(set(df["split"]) - set(SPLITS))], columns=run.task.classes, fill_value=0)
-    return out.assign(films=out.sum(axis=1), **{c: df.groupby("split")[k].nunique().reindex(out.index, fill_value=0) for c, k in (("patients", "patient_id"), ("groups", "group")) if k in df}).query("films > 0").rename_axis(None, axis=1)
+    return out.assign(films=out.sum(axis=1), **{c: rows.groupby("split")[k].nunique().reindex(out.index, fill_value=0) for c, k, rows in (("patients", "patient_id", named), ("groups", "group", df)) if k in rows and len(rows)}).query("films > 0").rename_axis(None, axis=1)
 
 
 def _partitions(run):
@@ -327,9 +329,9 @@ def _explainability(run):
 def _external(run):
     if run.is_study: return f"each {run.metrics.get('by')} left out in turn" if run.metrics.get("by") in ("source", "host") else "no external data: folds are dealt by patient, and sources stand on both sides"
     if not {"source", "split"} <= set(run.films): return ""
-    test, train = (run.films.loc[run.films["split"] == part, "source"] for part in ("test", "train"))
-    n, unseen = len(test), (~test.isin(train)).sum()
-    return f"in part: {unseen} of {n} test films are of sources that were not trained on" if unseen else f"no external data: all {n} test films are of sources that were trained on"
+    test, train = (run.films.loc[run.films["split"] == part, "source"].str.strip() for part in ("test", "train"))
+    n, unseen, blank = len(test), (~test.isin([*train, ""])).sum(), (test == "").sum()
+    return f"in part: {unseen} of {n} test films are of sources that were not trained on" if unseen else f"in part: no test film is known to be external: {blank} of {n} name no source" if blank else f"no external data: all {n} test films are of sources that were trained on"
 
 
 def _flow(run): return f"{len(run.films)} films taken; predictions: {counts_text(run.table('predictions.csv')['status'])}; the flow is drawn in this report"
@@ -364,8 +366,7 @@ def run_confusions(
 ) -> list:  # (is, called, films), most films first
     "The kinds of mistake."
     cm = run.metrics.get("confusion") or {}
-    found = [(t, p, n) for t, row in zip(cm.get("index", ()), cm.get("data", ())) for p, n in zip(cm["columns"], row) if t != p and n]
-    return sorted(found, key=lambda r: -r[2])
+    return sorted(((t, p, n) for t, row in zip(cm.get("index", ()), cm.get("data", ())) for p, n in zip(cm["columns"], row) if t != p and n), key=lambda r: -r[2])
 
 
 def _mistakes(run): return "; ".join(f"{t} called {p} {n}" for t, p, n in run_confusions(run)) or "no film was called wrong" if run.metrics.get("confusion") else ""

@@ -186,10 +186,11 @@ def _add_audit(p):
     p.add_argument("run", type=Path, nargs="?", help="run folder: its films, its predictions, its network")
     p.add_argument("--manifest", type=Path, help="films, in place of a run")
     p.add_argument("--root", type=Path, help="where the films are, when not beside the manifest")
+    p.add_argument("--task", help="with --manifest: what is told apart (the labels, and what the predictions say)")
     p.add_argument("--predictions", type=Path, help="with --manifest: a predictions table of any tool")
     p.add_argument("--split", default="test", help="the split that is judged (test)")
     p.add_argument("--lungs", type=Path, help="bundle of `lungs train`, for films without a mask")
-    p.add_argument("--out", type=Path, help="folder for audit.html, verdict.json and gate.png (RUN/audit, or audit)")
+    p.add_argument("--out", type=Path, help="folder for audit.html, verdict.json and gate.png (RUN/audit, or audit; audit-SPLIT for another split than test)")
 
 
 def _add_report(p):

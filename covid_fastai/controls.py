@@ -45,11 +45,14 @@ class Part:
 class Stand:
     "The films on which a result stands."
     films: pd.DataFrame  # Rows of the manifest that the task takes, with `target` and `group`
-    parts: tuple  # Of `Part`; each film is tested at most once
+    parts: tuple  # Of `Part`; a film that is tested in several, as in repeats, is answered in the last
     classes: tuple  # Of the task
 
     @property
     def codes(self): return pd.Categorical(self.films["target"], list(self.classes)).codes
+
+    @property
+    def tested(self): return pd.unique(np.concatenate([part.test for part in self.parts]))
 
     def table(
         self,
@@ -57,7 +60,7 @@ class Stand:
         name: str,  # Of the control
     ) -> pd.DataFrame:
         "The predictions table of a control: its tested films."
-        tested = np.concatenate([part.test for part in self.parts])
+        tested = self.tested
         rows = self.films.iloc[tested]
         kept = [c for c in ("filename", "patient_id", "group", "source", "host", "target") if c in rows]
         known = ~np.isnan(p[tested]).any(1)
@@ -246,8 +249,7 @@ def permuted_areas(
     for seed in range(first, first + times):
         codes = permuted_labels(stand, seed)
         p = linear_control(stand, features, codes)
-        tested = np.concatenate([part.test for part in stand.parts])
-        tested = tested[~np.isnan(p[tested]).any(1)]
+        tested = stand.tested[~np.isnan(p[stand.tested]).any(1)]
         positive = codes[tested] == stand.classes.index("covid")
         out.append(roc_auc_score(positive, p[tested, stand.classes.index("covid")]) if 0 < positive.sum() < len(positive) else np.nan)
     return np.array(out)

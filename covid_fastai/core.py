@@ -29,7 +29,7 @@ SPLITS = ("train", "valid", "test")
 REQUIRED_COLUMNS = ("filename", "label")
 OPTIONAL_COLUMNS = ("finding", "source", "host", "patient_id", "view", "age", "sex", "license", "dup_group", "mask", "url")
 DISCLAIMER = "Research use only, not a medical device."
-VIRAL_FINDINGS = ("viral", "sars", "mers", "influenza", "varicella", "adenovirus", "rsv", "herpes", "cytomegalovirus")
+VIRAL_FINDINGS = ("viral", "virus", "sars", "mers", "influenza", "h1n1", "varicella", "adenovirus", "rsv", "herpes", "cytomegalovirus")
 
 # %% ../nbs/00_core.ipynb #d8daf58a
 class InputError(ValueError):

@@ -20,7 +20,7 @@ from .manifest import only_rows, read_manifest
 from .metrics import evaluate, format_metrics
 from .paired import draws_p, headline
 from .resampling import bootstrap, percentile_score
-from .runs import RunConfig, open_run, same_settings, staged_run
+from .runs import RunConfig, changed_config, open_run, same_settings, staged_run
 from .scores import Score, Scorer, scored_classes
 from .splits import add_groups, k_folds, leave_one_out, split_rest
 from .tables import check_predictions, units
@@ -138,9 +138,16 @@ def _fits(config, study, folder):
         for name, manifest in folds.manifests.items():
             label = f"repeat-{r}/fold-{name}" if study.repeats > 1 else f"fold-{as_folder(name)}"
             path = folder/label/"manifest.csv"
-            if not path.is_file(): write_csv(path, manifest)
+            _keep_fold(path, manifest)
             fits += [Fit(f"{label}/seed-{s}", replace(config, seed=config.seed + s), str(path.resolve()), str((folder/label/f"seed-{s}").resolve())) for s in range(study.seeds)]
     return fits, refused
+
+
+def _keep_fold(path, films):
+    "Write the manifest of a fold; where an interrupted study wrote it, see that the films are the same."
+    if not path.is_file(): return write_csv(path, films)
+    told = ["filename", "target", "group", "split"]
+    if read_table(path, "manifest of a fold")[told].to_numpy().tolist() != films[told].astype(str).to_numpy().tolist(): raise InputError("the manifest has changed since the study was interrupted", "the same films", "start again without --resume")
 
 
 def _choose(fits, candidates, study, run, say):
@@ -152,17 +159,16 @@ def _choose(fits, candidates, study, run, say):
         scores = [float(np.nanmean([_headline(open_run(x.out).metrics, get_task(x.config.task))["value"] for x in row])) for row in grid]
         chosen[name.rsplit("/", 1)[0]] = dict(candidates[int(np.nanargmax(scores))], score=max(scores))
         say(f"{name.rsplit('/', 1)[0]}: chose {candidates[int(np.nanargmax(scores))]} (inner folds: {', '.join(f'{s:.3f}' for s in scores)})")
-    return [replace(f, config=replace(f.config, **{k: v for k, v in chosen[f.name.rsplit("/", 1)[0]].items() if k != "score"})) for f in fits], chosen
+    return [replace(f, config=changed_config(f.config, **{k: v for k, v in chosen[f.name.rsplit("/", 1)[0]].items() if k != "score"})) for f in fits], chosen
 
 
 def _inner_fits(fit, candidates, study):
     "For each candidate the fits of the inner folds."
     films, folder = read_table(fit.manifest, "manifest of a fold"), Path(fit.manifest).parent/"inner"
     dealt = folds_of(films[films["split"].isin(["train", "valid"])].drop(columns="split"), "patient", study.inner, valid=fit.config.valid, seed=fit.config.seed)
-    for name, manifest in dealt.manifests.items():
-        if not (folder/f"{name}.csv").is_file(): write_csv(folder/f"{name}.csv", manifest)
+    for name, manifest in dealt.manifests.items(): _keep_fold(folder/f"{name}.csv", manifest)
     label = f"{fit.name.rsplit('/', 1)[0]}/inner"
-    return [[Fit(f"{label}/{j}-{name}", replace(fit.config, **c), str(folder/f"{name}.csv"), str(folder/f"{j}-{name}")) for name in dealt.manifests] for j, c in enumerate(candidates)]
+    return [[Fit(f"{label}/{j}-{name}", changed_config(fit.config, **c), str(folder/f"{name}.csv"), str(folder/f"{j}-{name}")) for name in dealt.manifests] for j, c in enumerate(candidates)]
 
 
 def _write_study(folder, fits, refused, config, study, chosen):

@@ -16,6 +16,7 @@ from .core import DISCLAIMER, InputError, write_csv
 def _check_verb(args):
     "Check a manifest and say what is in it, under which licences and what to cite."
     from covid_fastai.manifest import check_manifest, format_check, read_manifest
+    if args.out and not args.allow_license: raise InputError(f"--out {args.out} without licences", "--allow-license L,… beside it", "name those whose films shall be written")
     films = read_manifest(args.manifest, root=args.root)
     print(format_check(check_manifest(films)))
     if args.films: _print_kinds(films)
@@ -42,8 +43,10 @@ def _gate(films, allowed, out):
     stay, gone = allow_licenses(films, allowed)
     print(f"\n{len(stay)} films are under {allowed}, {len(gone)} are not")
     for name, why in zip(gone["filename"], gone["reason"]): print(f"{name}: {why}")
-    if out: return _write_manifest(stay.drop(columns="path"), out)
-    return int(len(gone) > 0)
+    if not out: return int(len(gone) > 0)
+    root, here = Path(stay["path"][0].removesuffix(str(Path(stay["filename"][0])))).resolve(), out.resolve().parent
+    if root not in (here, here/"images"): print(f"read it with --root {root}")
+    _write_manifest(stay.drop(columns="path"), out)
 
 
 def _write_manifest(films, out):
@@ -91,13 +94,14 @@ def _list_verb(args):
 
 def _get_verb(args):
     "Download one collection: resumed when it broke off, verified, unpacked."
-    from covid_fastai.licenses import bibtex
+    from covid_fastai.licenses import CITED, bibtex
     from covid_fastai.sources import SOURCES, download
     files = download(args.name, args.to, args.archive)
     print(files.to_string(index=False))
     source = SOURCES.get(args.name)
     if source is None: return
-    print(*filter(None, [source.by_hand, f"licence: {source.license or 'not stated'}; cite:", bibtex([args.name]).strip()]), sep="\n")
+    cited = bibtex(name for name, keys in CITED.items() if keys == source.cite)  # Figure 1 and Actualmed cite the paper of COVIDx
+    print(*filter(None, [source.by_hand if source.files else "", f"licence: {source.license or 'not stated'}{'; cite:' if cited else ''}", cited]), sep="\n")
     if source.layout: print(f"next: covid_fastai manifest build {args.to} --layout {source.layout} --out manifest.csv")
 
 

@@ -24,7 +24,10 @@ def _rows_to_choose_on(preds, task, split):
     "The rows on which something may be chosen: any but the test films."
     if split == "test": raise InputError("a choice on the test films", "the validation films", "choose with split='valid', and report on 'test'")
     if "split" not in preds: raise InputError("predictions without a column split, from which something is to be chosen", "rows of split valid", "say which films are validation films")
-    return judged_rows(preds, task, split)[0]
+    df = judged_rows(preds, task, split)[0]
+    both = set(df["filename"]) & set(preds.loc[preds["split"] == "test", "filename"])
+    if both: raise InputError(f"{len(both)} films to choose on are test films too, of other folds", "one fold at a time", "choose for each fold on its own validation films")
+    return df
 
 # %% ../nbs/22_decisions.ipynb #9739d1a8
 def fit_temperature(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'DRAWS', 'in_processes', 'WholeDraws', 'ShareLoader', 'share_loader', 'WholeBatch', 'ShareBatches',
-           'shared_training']
+           'check_shared', 'shared_training']
 
 # %% ../nbs/39_distributed.ipynb #cc95673f
 import os
@@ -185,6 +185,14 @@ class ShareBatches(Callback):
     def after_fit(self): self.hook.remove()
 
 
+def check_shared(
+    recipe,  # What is done against shortcuts: a `Recipe`
+):
+    "Refuse what several processes would do otherwise than one."
+    if num_distrib() < 2 or not (recipe.asks_places or recipe.mix or recipe.sampling != "films"): return
+    raise InputError(f"sampling {recipe.sampling}, mix {recipe.mix:g}, dro {recipe.dro:g} and adversary {recipe.adversary:g} in {num_distrib()} processes", "one process: these draw films by themselves or look at whole batches")
+
+
 @contextmanager
 def shared_training(
     learn: Learner,  # From `xray_learner`
@@ -193,6 +201,7 @@ def shared_training(
     if num_distrib() < 2:
         yield learn
         return
+    check_shared(learn.dls.recipe)
     import fastai.distributed  # adds `distrib_ctx` to `Learner`; needs accelerate
     share = ShareBatches(share_loader(learn.dls.train, rank_distrib(), num_distrib()), learn.dls.valid)
     with learn.distrib_ctx(sync_bn=False, cpu=learn.dls.device.type == "cpu", mixed_precision="no"), learn.added_cbs(share): yield learn

@@ -99,7 +99,7 @@ def plot_confusion(
     return fig
 
 # %% ../nbs/23_figures.ipynb #4cf6d383
-LOSSES, NOT_SCORES = ("train_loss", "valid_loss"), ("epoch", "phase", "time", "lr", "fold", "seed")
+LOSSES, NOT_SCORES = ("train_loss", "valid_loss"), ("epoch", "phase", "time", "lr", "fold", "seed", "member")
 
 
 def log_scores(
@@ -127,11 +127,16 @@ def _mark_phases(ax, phases):
         ax.text(i + 0.55, 1.0, phases.iloc[i], transform=ax.get_xaxis_transform(), va="bottom", fontsize=8, color="0.35")
 
 
+def _trainings(log):
+    "The log of each training: of an ensemble, each member's."
+    return [part for _, part in log.groupby("member", sort=False)] if "member" in log else [log]
+
+
 def plot_training(
-    log: pd.DataFrame | list,  # A row per epoch, as in log.csv; text is fine. Several logs: their mean, and a band from the least to the greatest
+    log: pd.DataFrame | list,  # A row per epoch, as in log.csv; text is fine. Several logs, or members of an ensemble: their mean, and a band from the least to the greatest
 ) -> Figure:
     "Losses and scores by epoch, of one run or of several with the same columns."
-    logs = [log.reset_index(drop=True) for log in ([log] if isinstance(log, pd.DataFrame) else log)]
+    logs = [part.reset_index(drop=True) for one in ([log] if isinstance(log, pd.DataFrame) else log) for part in _trainings(one)]
     log = max(logs, key=len)
     losses, scores = [c for c in LOSSES if c in log], log_scores(log)
     panels = [(title, columns) for title, columns in (("loss", losses), ("score on the validation films", scores)) if columns]

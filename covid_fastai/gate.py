@@ -17,6 +17,7 @@ from scipy.stats import ttest_1samp
 from .controls import OF_SIZE, SIGHTS, Stand, fact_columns, facts_control, linear_control, permuted_areas, source_control, source_probe, view_features
 from .core import DISCLAIMER
 from .figures import PALETTE, new_figure, style
+from .intervals import auc_score
 from .lungs import LungNet
 from .resampling import bootstrap, percentile_score
 from .scores import Ranking
@@ -71,16 +72,23 @@ def beside(
 ) -> dict:  # n, auc with low and high, result (on the same films), difference (result less control) with d_low and d_high, share with s_low and s_high
     "A control beside the result, on the films of both."
     both = result.merge(control[["filename", "p_covid"]], on="filename", suffixes=("", "_control"))
-    unit, _ = units(both)
+    unit, area = units(both)[0], _area(both, "p_covid_control")
     rankings = [Ranking(both["target"] == "covid", both[c], unit) for c in ("p_covid_control", "p_covid")]
     def draw(w):
         a, r = (ranking(w)[0] for ranking in rankings)
-        return dict(auc=a, difference=r - a, share=_share(a, r))
+        return dict(difference=r - a, share=_share(a, r))
     size = unit.max() + 1
     value, draws = draw(np.ones((1, size), np.float32)), bootstrap(draw, size, n_boot, seed)
     s = {k: percentile_score(value[k][0], draws[k], len(both), "bootstrap") for k in value}
-    return dict(n=len(both), auc=s["auc"].value, low=s["auc"].low, high=s["auc"].high, result=s["auc"].value + s["difference"].value, difference=s["difference"].value, d_low=s["difference"].low,
-        d_high=s["difference"].high, share=s["share"].value, s_low=s["share"].low, s_high=s["share"].high)
+    return area | dict(result=area["auc"] + s["difference"].value, difference=s["difference"].value, d_low=s["difference"].low, d_high=s["difference"].high, share=s["share"].value, s_low=s["share"].low, s_high=s["share"].high)
+
+
+def _area(rows, column="p_covid"):
+    "The area of COVID-19 against the rest with the interval that `evaluate` gives; NaN where one side has no film."
+    ill, n = (rows["target"] == "covid").to_numpy(), rows["filename"].nunique()
+    if ill.all() or not ill.any(): return dict(n=n, auc=np.nan, low=np.nan, high=np.nan)
+    s = auc_score(ill, rows[column], units(rows)[0])
+    return dict(n=n, auc=s.value, low=s.low, high=s.high)
 
 
 def _share(control, result): return np.divide(control - 0.5, result - 0.5, out=np.full_like(control, np.nan), where=result > 0.5)
@@ -117,15 +125,18 @@ def within_source(
     n_boot: int = 2000,  # Resamples of the bootstrap
     seed: int = 0,  # Seed of the bootstrap
 ) -> dict:  # auc (over pairs of films of one source) with low and high, sources, n; empty when no source has both classes
-    "The area that is left when only films of one source are compared."
-    ill = result["target"] == "covid"
-    kept = [k for k, rows in ill.groupby(result[column].astype(str)) if rows.any() and not rows.all()]
-    rows = result[result[column].astype(str).isin(kept)]
+    "The area that is left when only films of one source are compared; films without a source take no part."
+    ill, where = result["target"] == "covid", _named(result[column])
+    kept = [k for k, rows in ill.groupby(where) if k and rows.any() and not rows.all()]
+    rows, where = result[where.isin(kept)], where[where.isin(kept)]
     if rows.empty: return {}
-    unit, _ = units(rows)
-    area, size = PooledRanking(rows["target"] == "covid", rows["p_covid"], unit, rows[column].astype(str)), unit.max() + 1
-    s = percentile_score(area(np.ones((1, size), np.float32))[0], bootstrap(lambda w: dict(auc=area(w)), size, n_boot, seed)["auc"], len(rows), "bootstrap")
-    return dict(auc=s.value, low=s.low, high=s.high, sources=kept, n=len(rows))
+    unit, n = units(rows)[0], rows["filename"].nunique()
+    area, size = PooledRanking(rows["target"] == "covid", rows["p_covid"], unit, where), unit.max() + 1
+    s = percentile_score(area(np.ones((1, size), np.float32))[0], bootstrap(lambda w: dict(auc=area(w)), size, n_boot, seed)["auc"], n, "bootstrap")
+    return dict(auc=s.value, low=s.low, high=s.high, sources=kept, n=n)
+
+
+def _named(places): return places.astype("string").fillna("").str.strip().astype(object)
 
 # %% ../nbs/54_gate.ipynb #1911c6aa
 MOST = 0.8  # Share of a result from which on a control explains most of it
@@ -140,24 +151,23 @@ def gate(
     controls: dict,  # From `run_controls`
     split: str = "test",  # The split that is judged
     n_boot: int = 2000,  # Resamples of the bootstrap
-) -> dict:  # `verdict` (FAIL, WEAK or PASS), `reasons` (sentences), `result`, `controls` (rows), `within_source`, `unseen` (films), `permuted`, `probe`
+) -> dict:  # `verdict` (FAIL, WEAK or PASS), `reasons` (sentences), `result`, `controls` (rows), `within_source`, `unseen` and `unnamed` (tested films of a source that was not trained on, and of none that is known), `permuted`, `probe`
     "The verdict on a result."
     rows, _ = judged_rows(preds, infer_task(preds), split)
     rows = rows.drop(columns=[c for c in ("source", "host", "group") if c in rows]).merge(stand.films[[c for c in ("filename", "source", "host", "group") if c in stand.films]], on="filename")
-    own = beside(rows, rows, n_boot)
     table = pd.DataFrame([dict(control=name, sees=CONTROLS[name].text, fails=CONTROLS[name].fails, **beside(rows, t, n_boot)) for name, t in controls["tables"].items()])
     inside = within_source(rows, "source", n_boot) if "source" in rows else {}
     inside = inside or (within_source(rows, "host", n_boot) if "host" in rows else {})
-    out = dict(result={k: own[k] for k in ("auc", "low", "high", "n")}, controls=table, within_source=inside, unseen=_unseen(stand), permuted=_permuted(controls["permuted"]), probe=controls["probe"])
+    out = dict(result=_area(rows), controls=table, within_source=inside, **_unseen(stand), permuted=_permuted(controls["permuted"]), probe=controls["probe"])
     failed, weak = list(_failures(out)), list(_weaknesses(out))
     return dict(verdict="FAIL" if failed else "WEAK" if weak else "PASS", reasons=failed + weak or ["no control without anatomy explains the result, and it holds inside sources and on unseen ones"], **out)
 
 
 def _unseen(stand):
-    "Tested films whose source no training film of the same part has."
-    if "source" not in stand.films: return 0
-    source = stand.films["source"].astype(str).to_numpy()
-    return int(sum((~np.isin(source[p.test], source[p.train])).sum() for p in stand.parts))
+    "How many tested films are of a source that no training film of the same part has, and how many of none that is known."
+    source = _named(stand.films.get("source", pd.Series("", stand.films.index))).to_numpy()
+    new = [p.test[(source[p.test] != "") & ~np.isin(source[p.test], source[p.train])] for p in stand.parts]
+    return dict(unseen=len(np.unique(np.concatenate(new))), unnamed=int((source[stand.tested] == "").sum()))
 
 
 def _permuted(areas):
@@ -184,7 +194,7 @@ def _weaknesses(out):
     result, inside = out["result"], out["within_source"]
     yield from _explained(out, MUCH, MOST)
     if not result["low"] > 0.5: yield f"the result cannot be told from chance: AUC {result['auc']:.3f} ({result['low']:.3f} to {result['high']:.3f})"
-    if not out["unseen"]: yield "no source was unseen: all tested films are of sources that were trained on"
+    if not out["unseen"]: yield f"no source is known to be unseen: {out['unnamed']} of the tested films name none" if out["unnamed"] else "no source was unseen: all tested films are of sources that were trained on"
     if not inside: yield "no source has films of both kinds: the result cannot be looked at inside a source"
     elif not inside["low"] > 0.5: yield f"inside sources ({', '.join(inside['sources'][:4])}) the AUC is {inside['auc']:.3f} ({inside['low']:.3f} to {inside['high']:.3f}) on {inside['n']} films: not told from chance"
 

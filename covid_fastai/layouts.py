@@ -102,7 +102,7 @@ def _covidx_line(path, n, line):
 
 # %% ../nbs/10_layouts.ipynb #5c338c2f
 KERMANY = re.compile(r"(?:^|.*/)(train|val|test)/(NORMAL|PNEUMONIA)/([^/]+)$", re.I)
-KERMANY_PATIENT = re.compile(r"(?:NORMAL2?-)?(IM)-(\d+)-|(person)(\d+)_", re.I)
+KERMANY_PATIENT = re.compile(r"(?:NORMAL2?-)?(IM)-(\d+)-|(person)(\d+)_|(?:NORMAL|BACTERIA|VIRUS)-(\d+)-", re.I)
 
 
 def _read_kermany(place, index):
@@ -116,7 +116,7 @@ def _kermany_record(file, split, folder, name):
     kind = next((k for k in ("bacteria", "virus") if k in name.lower()), "")
     finding = "normal" if folder.upper() == "NORMAL" else {"bacteria": "bacterial pneumonia", "virus": "viral pneumonia", "": "pneumonia"}[kind]
     m = KERMANY_PATIENT.match(name)
-    patient = "" if not m else f"IM-{m[2]}" if m[1] else f"person{int(m[4])}"
+    patient = "" if not m else f"IM-{m[2]}" if m[1] else f"person{int(m[4])}" if m[3] else m[5]
     return dict(file=file, same=f"{split}/{folder}/{name}".lower(), finding=finding, patient_id=patient, view="AP", published_split={"val": "valid"}.get(split.lower(), split.lower()))
 
 
@@ -170,10 +170,11 @@ def _read_csv(place, index, columns=None):
     if len(tables) != 1: raise InputError(f"{len(tables)} CSV files in {place}", "one table", "give the path of the table itself")
     df = read_sheet(tables[0])
     for theirs in (columns or {}).values(): one_of(theirs, df.columns, f"column of {tables[0].name}")
-    df = df.rename(columns={theirs: ours for ours, theirs in (columns or {}).items()})
+    mapped = {ours: df[theirs] for ours, theirs in (columns or {}).items()}
+    df = df.drop(columns=(columns or {}).values()).assign(**mapped)  # A mapped column replaces one that has its name already
     missing = [c for c in REQUIRED_COLUMNS if c not in df]
     if missing: raise InputError(f"{tables[0]} has no column {' and no '.join(missing)} (it has {', '.join(df.columns[:12])})", "both, or a mapping", f"map them: {missing[0]}=THEIR NAME")
-    df = df.loc[:, ~df.columns.duplicated()].apply(lambda s: s.str.strip())
+    df = df.apply(lambda s: s.str.strip())
     df = df.rename(columns=dict(filename="file", label="said") | {c: THEIRS + c for c in df if c not in FIELDS})
     return df.assign(finding=df["finding"].where(df["finding"] != "", df["said"]) if "finding" in df else df["said"], table=tables[0].name, row=np.arange(2, len(df) + 2))
 
@@ -360,8 +361,9 @@ def _built(df, name, prefix, published_split):
 
 
 def _patients(df, name):
-    "Patient ids that do not meet those of another source."
-    return df["patient_id"] if name in OWN else (df["source"] + "-" + df["patient_id"]).where(df["patient_id"] != "", "")
+    "Patient ids that do not meet those of another source; what RSNA's headers call so is the image."
+    known = (df["patient_id"] != "") & ((name != "rsna") | (df["patient_id"] != df["filename"].map(lambda f: Path(f).stem)))
+    return df["patient_id"] if name in OWN else (df["source"] + "-" + df["patient_id"]).where(known, "")
 
 
 def _most(reasons): return "; ".join(f"{why} ({n})" for why, n in reasons.value_counts().head(3).items())

@@ -273,13 +273,10 @@ def _runs(rerun, rows):
 
 
 def _figures(rows):
-    "A line for each printed figure: the verdicts of the networks that were run for it."
-    out = []
-    for _, lines in rows.groupby(["where", "experiment", "network", "metric", "split"], sort=False):
-        r = lines.iloc[0]
-        verdicts = "; ".join(f"{v} ({', '.join(map(_name, xs.to_dict('records'))) if v != 'not run' else xs['why'].iloc[0]})" for v, xs in lines.groupby("verdict", sort=False))
-        out.append({"where": r["where"], "experiment": r["experiment"], "network": r["network"], "figure": r["metric"] + {"test": "", "valid": ", validation", "best": ", validation, best epoch"}[r["split"]], "printed": _cell(r["printed"], r["low"], r["high"]), "n": f"{r['n']:g}, {r['counts']}", "verdict": verdicts})
-    return pd.DataFrame(out)
+    "A line for each printed figure and each network that was run for it."
+    which = {"test": "", "valid": ", validation", "best": ", validation, best epoch"}
+    return pd.DataFrame([{"where": r["where"], "experiment": r["experiment"], "network": r["network"], "figure": r["metric"] + which[r["split"]], "printed": _cell(r["printed"], r["low"], r["high"]), "n": f"{r['n']:g}, {r['counts']}", "run": _name(r),
+        **{f: _form(r, f) for f in FORMS}, "gate": r.get("gate") or "", "verdict": r["verdict"] + (f" ({r['why']})" if r["verdict"] == "not run" else "")} for _, r in rows.iterrows()]).fillna("")
 
 
 def _name(r): return f"{r['run']} (stand-in)" if r["stand_in"] else r["run"] or "none"

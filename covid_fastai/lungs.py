@@ -8,6 +8,7 @@ __all__ = ['LIMITS', 'KIND', 'PREDICTED', 'FAILED', 'read_mask', 'square_mask', 
            'write_masks']
 
 # %% ../nbs/41_lungs.ipynb #c78d1bcc
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -45,9 +46,12 @@ def read_mask(
     path: str | Path,  # A mask
     shape: tuple,  # Height and width of its film in pixels
 ) -> np.ndarray:  # bool (H, W)
-    "A mask of the size of its film; white is what is brighter than half of the brightest."
-    with open_image(Path(path), film_info(path)["format"]) as im: mask = np.asarray(im.convert("L"))
-    if mask.shape != tuple(shape): raise InputError(f"the mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, its film {shape[1]} x {shape[0]}", "a mask of the film's size", "export it again")
+    "A mask at the size of its film; white is what is brighter than half of the brightest."
+    height, width = shape
+    with open_image(Path(path), film_info(path)["format"]) as im: picture = im.convert("L")
+    off = abs(picture.width * height - picture.height * width)  # At most this where a side was rounded to a whole pixel
+    if off > max(*picture.size, height, width): raise InputError(f"the mask {path} has {picture.width} x {picture.height} pixels, its film {width} x {height}", "a mask of the film's proportions", "export it again")
+    mask = np.asarray(picture.resize((width, height), Image.Resampling.NEAREST))
     return mask > mask.max() / 2
 
 
@@ -153,6 +157,7 @@ class LungPlan:
     def __post_init__(self):
         if self.size % 8 or self.size < 32: raise InputError(f"size {self.size}", "a multiple of 8, at least 32")
         if self.epochs < 1 or self.bs < 2 or not 0 < self.test < 1: raise InputError(f"{self.epochs} epochs, batches of {self.bs}, a part of {self.test} to judge", "at least 1, 2, and a part between 0 and 1")
+        if not 0 <= self.seed < 2**32: raise InputError(f"seed {self.seed}", "a whole number from 0 to 4,294,967,295")
 
 
 class _Move(Callback):
@@ -188,15 +193,17 @@ def _loader(films, masks, plan, shuffle):
     return DataLoader(items, bs=min(plan.bs, len(items)), shuffle=shuffle, drop_last=shuffle, num_workers=0, device="cpu")
 
 
-def _with_masks(films):
-    "The films that have a mask, in groups."
+def _with_masks(films, test):
+    "The films that have a mask, in groups that can be divided."
     films = films.assign(mask_path=mask_paths(films))
     films = films[films["mask_path"] != ""].reset_index(drop=True)
     if films.empty: raise InputError("no film with a lung mask", "a column mask, and masks/<stem>.png beside the films", "train on phantoms instead: leave --manifest out")
     words = films["mask"].unique()
     if len(words) > 1: raise InputError(f"masks of several conventions: {', '.join(sorted(words))}", "one, because people draw lungs with or without the heart", f"choose with --only mask={films['mask'].mode()[0]}")
     films = add_groups(films)
-    if films["group"].nunique() < 5: raise InputError(f"masks of {films['group'].nunique()} patients", "at least 5")
+    n = films["group"].nunique()
+    if n < 5: raise InputError(f"masks of {n} patients", "at least 5")
+    if math.ceil(test * n) >= n: raise InputError(f"a part of {test} of {n} patients to judge", "one that leaves a patient to learn from", "a smaller --test")
     return films
 
 
@@ -205,7 +212,7 @@ def train_lungs(
     plan: LungPlan = LungPlan(),  # How
 ) -> tuple:  # The `LungNet`, and a row for each film that was kept to judge: those of the manifest with `dice` and `fault`
     "Train a lung network on films with masks, and judge it on patients that it did not see."
-    films = _with_masks(films)
+    films = _with_masks(films, plan.test)
     x, y = _squares(films, plan)
     train, test = next(GroupShuffleSplit(1, test_size=plan.test, random_state=plan.seed).split(x, groups=films["group"]))
     with no_random(plan.seed):  # the loaders too draw a seed of their own
@@ -310,7 +317,7 @@ def lung_scores(
     n_boot: int = 2000,  # Resamples of the bootstrap
     seed: int = 0,  # Seed of the bootstrap
 ) -> pd.DataFrame:  # `by`, films, patients, dice with low and high, failed (Dice below `FAILED`) with low and high, flagged, failed_unflagged (films); one row for each
-    "Mean Dice over patients and the rate of failure, of each kind of mask and each source."
+    "Mean Dice over films and the rate of failure, of each kind of mask and each source; the intervals are over patients."
     return pd.DataFrame([_scores_of(dict(zip(by, key)), rows, n_boot, seed) for key, rows in judged.groupby(list(by))])
 
 

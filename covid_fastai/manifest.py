@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_COLUMNS', 'FORMULA', 'UNPLAIN', 'HOST', 'TIED', 'WARNINGS', 'read_sheet', 'formula_rows', 'locate_films',
-           'read_manifest', 'only_rows', 'find_mask', 'mask_paths', 'corrected_v', 'label_source_tie', 'check_manifest',
-           'format_check']
+           'read_manifest', 'without_patient', 'only_rows', 'find_mask', 'mask_paths', 'corrected_v',
+           'label_source_tie', 'check_manifest', 'format_check']
 
 # %% ../nbs/09_manifest.ipynb #a04a9ef1
 import csv
@@ -161,6 +161,15 @@ def _complete(df):
     if "url" not in df or "host" in df: return df
     return df.assign(host=df["url"].str.lower().str.extract(HOST, expand=False).fillna(""))
 
+
+def without_patient(
+    df: pd.DataFrame,  # A manifest or a predictions table
+) -> pd.Series:  # True where `patient_id` is missing, blank, or the name of the film that stands for it
+    "The films of which no patient is named."
+    if "patient_id" not in df: return pd.Series(True, index=df.index)
+    patient, film = (df[c].astype("string").fillna("").str.strip() for c in ("patient_id", "filename"))
+    return ((patient == "") | (patient == film)).astype(bool)
+
 # %% ../nbs/09_manifest.ipynb #6db7d72e
 def only_rows(
     df: pd.DataFrame,  # A manifest
@@ -225,7 +234,7 @@ def check_manifest(
 ) -> dict:  # Counts `films`, `patients`, `films_without_patient`, `masks`; tables `label_by_source`, `label_by_split`, `views`, `licenses` (the ledger); `tie` (V); `warnings`
     "What is in a manifest, and what should be known before it is used."
     return dict(
-        films=len(df), patients=df["patient_id"].nunique(), films_without_patient=int(_no_patient(df).sum()), masks=int((mask_paths(df) != "").sum()),
+        films=len(df), patients=df["patient_id"].nunique(), films_without_patient=int(without_patient(df).sum()), masks=int((mask_paths(df) != "").sum()),
         label_by_source=_cross(df, "source"), **({"label_by_split": _cross(df, "split")} if "split" in df else {}),
         views=_counts(df, "view"), licenses=license_ledger(df), tie=label_source_tie(df),
         warnings=[w for w in (warn(df) for warn in WARNINGS) if w])
@@ -242,8 +251,6 @@ def _counts(df, name): return _column(df, name).value_counts().rename("films").t
 
 def _cross(df, name): return pd.crosstab(df["label"], _column(df, name))
 
-
-def _no_patient(df): return df["patient_id"] == df["filename"]
 
 # %% ../nbs/09_manifest.ipynb #9d4f2b3c
 def _several(df, column):
@@ -275,7 +282,7 @@ def _warn_source(df):
 
 
 def _warn_patient(df):
-    n = int(_no_patient(df).sum())
+    n = int(without_patient(df).sum())
     return f"Films without a patient_id: {n} of {len(df)}. Each counts as a patient of its own, so films of one patient may lie on both sides of a split." if n else ""
 
 

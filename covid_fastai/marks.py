@@ -162,12 +162,13 @@ def identifiers(
     for m in marked[marked["lines"].fillna(1) > 0].itertuples():
         text = m.reason or f"{m.lines} line{'s' if m.lines > 1 else ''} of text, about {m.characters} characters, {m.place}"
         rows.append(dict(filename=m.filename, where="unread" if m.reason else "pixels", what=text))
-    return pd.DataFrame(rows, columns=["filename", "where", "what"]).sort_values("filename", kind="stable", ignore_index=True)
+    found = pd.DataFrame(rows, columns=["filename", "where", "what"]).drop_duplicates(["filename", "where"], keep="last")  # a film of which neither half was read is told once
+    return found.sort_values("filename", kind="stable", ignore_index=True)
 
 
 def _in_header(name, path):
-    "The kinds of identifying tags of a DICOM file; nothing for other files and for those that cannot be read."
+    "The kinds of identifying tags of a DICOM file, or why its header was not read; nothing for other files."
     try: tags = identifying_tags(path) if sniff_format(path) == "DICOM" else None
-    except InputError: return []  # its pixels were not read either, and the reason is told there
+    except InputError as e: return [dict(filename=name, where="unread", what=f"header: {e}")]
     if tags is None or tags.empty: return []
     return [dict(filename=name, where="header", what=", ".join(f"{kind} ({n})" for kind, n in tags.groupby("kind", sort=False)["n"].sum().items()))]

@@ -32,7 +32,7 @@ def _predict_verb(args):
 @contextmanager
 def _scratch(out):
     "A folder beside the table for what is unpacked; one that a killed process left goes too."
-    folder = out.with_name(f".{out.name}.unpacked")
+    folder = out.parent/f".{out.name}.unpacked"
     shutil.rmtree(folder, ignore_errors=True)
     try: yield folder
     finally: shutil.rmtree(folder, ignore_errors=True)

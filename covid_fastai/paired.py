@@ -14,10 +14,10 @@ from scipy.stats import binomtest, norm
 
 from .core import InputError, Task, get_task, one_of
 from .intervals import auc_covariance
-from .metrics import Judged, few_patients
+from .metrics import Judged, few_patients, judged_units
 from .resampling import bootstrap, percentile_score
 from .scores import ERRORS, LEVEL, scored_classes
-from .tables import judged_rows, units
+from .tables import judged_rows
 
 # %% ../nbs/20_paired.ipynb #2334e579
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Difference:
     value: float  # The first less the second, from -1 to 1
     low: float  # Lower end of the interval
     high: float  # Upper end
-    p: float  # Two-sided
+    p: float  # Two-sided; NaN where the error is not defined, as with one patient
     method: str  # The test
 
 
@@ -45,7 +45,7 @@ def delong_test(
 
 def _normal(value, error, name):
     half, value = norm.ppf((1 + LEVEL) / 2) * error, float(value)
-    p = 2 * norm.sf(abs(value) / error) if error > 1e-12 else float(abs(value) < 1e-12)
+    p = np.nan if np.isnan(error) else 2 * norm.sf(abs(value) / error) if error > 1e-12 else abs(value) < 1e-12
     return Difference(value, float(value - half), float(value + half), float(p), name)
 
 # %% ../nbs/20_paired.ipynb #802182b6
@@ -71,7 +71,7 @@ def mcnemar_test(
 def _clustered(only, k, found):
     "The p value under no difference: variance about 0."
     error = np.sqrt(k / (k - 1) * (only**2).sum()) if k > 1 else np.nan
-    p = 2 * norm.sf(abs(only.sum()) / error) if error > 0 else 1.0
+    p = np.nan if np.isnan(error) else 2 * norm.sf(abs(only.sum()) / error) if error > 0 else 1.0
     return Difference(found.value, found.low, found.high, float(p), found.method)
 
 # %% ../nbs/20_paired.ipynb #e7c6b6bb
@@ -113,7 +113,7 @@ def _shared(tables, task, split):
 
 def _judged_alike(rows, task):
     "Tables of the same films, with the first one's patients."
-    codes, word = units(rows[0])
+    codes, word = judged_units(rows[0])
     unit_of = dict(zip(rows[0]["filename"], codes))
     return [Judged(df, task, df["filename"].map(unit_of).to_numpy(), word) for df in rows]
 
@@ -165,7 +165,10 @@ def _tests(a, b, task):
     return {name: asdict(test) for name, test in found.items()}
 
 
-def _tests_text(tests): return "Tests: " + "; ".join(f"{name}: {t['method']}, p = {t['p']:.3f}" for name, t in tests.items()) + "." if tests else "Tests: none, films were predicted several times."
+def _p_text(p): return "p not defined" if np.isnan(p) else f"p = {p:.3f}"
+
+
+def _tests_text(tests): return "Tests: " + "; ".join(f"{name}: {t['method']}, {_p_text(t['p'])}" for name, t in tests.items()) + "." if tests else "Tests: none, films were predicted several times."
 
 
 def _told_apart(m, name):

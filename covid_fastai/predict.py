@@ -192,6 +192,7 @@ def predict_to_file(
 ) -> dict:  # Counts: `films`, `refused`, `out_of_scope`, and the films of each `pred`
     "Predict films and write the table as it grows; what an interrupted call left is not done again."
     out = Path(out)
+    if out.is_dir(): raise InputError(f"{out} is a folder", "a CSV to write", f"such as {out/'predictions.csv'}")
     part, note, films = out.with_name(out.name + ".partial"), out.with_name(out.name + ".partial.json"), films.reset_index(drop=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     plan = replace(plan, precision=choose_precision(plan.precision, next(bundle.model.parameters()).device))  # one for all workers
@@ -218,15 +219,20 @@ def predict_to_file(
 
 def _job(bundle, films, plan):
     "What tells one call from another: the model's files, the films, and how."
-    said = [str(sorted(bundle.facts["sha256"].items())), str(bundle.facts.get("joined")), str(bundle.decisions), str(plan), *films["filename"].astype(str)]
+    said = [*_model(bundle), str(plan), *films["filename"].astype(str)]
     return sha256("\n".join(said).encode()).hexdigest()
+
+
+def _model(bundle):
+    "What tells one model from another."
+    return str(sorted(bundle.facts["sha256"].items())), str(bundle.facts.get("joined")), str(bundle.decisions)
 
 
 def _on_cluster(executor, bundle, films, plan):
     "Tables of the parts of a list of films, in its order; at most a hundred parts are under way."
     waiting, source = deque(), bundle.facts.get("joined", dict(paths=[str(bundle.path)], views=0))
     for part in chunked(range(len(films)), PER_TASK):
-        waiting.append(executor.submit(_predict_there, tuple(source["paths"]), source["views"], films.iloc[list(part)], plan))
+        waiting.append(executor.submit(_predict_there, tuple(source["paths"]), source["views"], _model(bundle), films.iloc[list(part)], plan))
         if len(waiting) > 100: yield waiting.popleft().result()
     while waiting: yield waiting.popleft().result()
 
@@ -234,14 +240,17 @@ def _on_cluster(executor, bundle, films, plan):
 _LOADING = Lock()  # torch.fx, which reads a network's plan, is for one thread at a time
 
 
-def _predict_there(paths, views, films, plan):
-    with _LOADING: bundle = _kept(paths, views)
+def _predict_there(paths, views, model, films, plan):
+    with _LOADING: bundle = _kept(paths, views, model)
     bundle.model.bf16 = plan.precision == "bf16"  # for all threads of this process
     return pd.concat(predicted(bundle, films, plan))
 
 
 @lru_cache(1)
-def _kept(paths, views): return load_bundles(paths, views)
+def _kept(paths, views, model):
+    bundle = load_bundles(paths, views)
+    if _model(bundle) != model: raise InputError(f"another model stands at {', '.join(paths)} than when this call began", "the same on every machine, unchanged until the end", "start again")
+    return bundle
 
 
 def _state_of(part, note, job):

@@ -160,6 +160,7 @@ class WeightAverage(Kept):
     def _take(self, decay):
         now, self.n = get_model(self.model).state_dict(), self.n + 1
         if self.mean is None: self.mean = {k: v.clone() for k, v in now.items()}
+        self.mean = {k: v.to(now[k].device) for k, v in self.mean.items()}  # a restored one comes from the CPU
         for k, v in now.items():
             if v.is_floating_point(): self.mean[k].lerp_(v, 1 - decay)
             else: self.mean[k].copy_(v)

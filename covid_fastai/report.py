@@ -22,7 +22,7 @@ from .core import DISCLAIMER, InputError, read_table, write_text
 from .explanations import plot_explanations, plot_removal
 from .interpret import top_losses
 from .licenses import BIBLIOGRAPHY, CITED, license_ledger
-from .manifest import only_rows
+from .manifest import only_rows, without_patient
 from .metrics import metrics_table
 from .paired import headline
 from .runs import open_run
@@ -35,10 +35,16 @@ def film_flow(
     steps, taken = _before(run), run.films
     if taken is not None:
         of = f"{taken['group'].nunique()} groups: patients joined with near-duplicates" if "group" in taken else ""
-        people = f"{taken['patient_id'].nunique()} patients" if "patient_id" in taken else ""
-        steps.append(dict(title=f"{len(taken)} films taken", lines=[t for t in (counts_text(taken["target"]), people, of) if t], aside=""))
+        steps.append(dict(title=f"{len(taken)} films taken", lines=[t for t in (counts_text(taken["target"]), _people(taken), of) if t], aside=""))
         if "split" in taken and not run.is_study: steps.append(dict(parts=[_part(run, name, row) for name, row in films_by_split(run).iterrows()]))
     return steps + ([dict(parts=_folds(run))] if run.is_study else [])
+
+
+def _people(films):
+    "How many patients are named, and how many films name none."
+    nobody = without_patient(films)
+    if nobody.all(): return "no patient is named"
+    return f"{films.loc[~nobody, 'patient_id'].nunique()} patients" + (f", and {nobody.sum()} films that name none" if nobody.any() else "")
 
 
 def _before(run):
@@ -247,16 +253,23 @@ class Picture:
     todo: str = ""  # What makes it
 
 
+def _whose(run, name):
+    "A sentence that names the fit of a study whose file is shown; nothing where the file is of the whole."
+    place = run.locate(name) or name
+    return f" Of {place.removesuffix(f'/{name}')} alone." if place != name else ""
+
+
 def _picture(run, name, caption, alt):
-    path = run.path/name
+    path = run.path/(run.locate(name) or name)
     png = path.read_bytes() if path.is_file() else None
-    return Picture(name, caption, alt, png if png and png.startswith(b"\x89PNG") else None, run.todo(name))
+    return Picture(name, caption + _whose(run, name), alt, png if png and png.startswith(b"\x89PNG") else None, run.todo(name))
 
 
 def _drawn(run, table, draw, caption):
     "A figure drawn from a table of the run."
     rows = run.table(table)
     if rows is None: return Picture("", caption, "", None, run.todo(table))
+    caption = f"{caption}.{_whose(run, table)}".rstrip(".")
     numbers = rows.apply(lambda c: c if c.name in ("score", "mask", "text", "better", "method", "filename", "patient_id", "source", "target", "pred", "group") else pd.to_numeric(c, errors="coerce"))
     draw({"this run": numbers}).savefig(buffer := BytesIO(), dpi=120)
     return Picture("", caption, f"{caption}; the numbers stand in {table}.", buffer.getvalue())
@@ -301,11 +314,11 @@ def report_sections(
         ("flow", "Flow of films"): [dict(kind="flow", steps=f["flow"])],
         ("splits", "Splits"): [_table("Films, patients and groups in each split.", f["splits"], "manifest.csv"), _table("Who is in each split: counts, most frequent first.", f["characteristics"], "manifest.csv"), _text("Each fold of the study is split by itself; every film is judged by models that did not train on its fold." if run.is_study else "")],
         ("model", "Model"): [_table("Settings.", f["model"], "config.json", 20), _text(f"Chosen {f['choices']}." if f["choices"] else "")],
-        ("training", "Training"): [_figures(pictures["training"]), _table("The last epochs.", f["log"], "log.csv")],
+        ("training", "Training"): [_figures(pictures["training"]), _table(f"The last epochs.{_whose(run, 'log.csv')}", f["log"], "log.csv")],
         ("results", "Results"): [_table("Scores over all classes, with 95 % intervals.", f["overall"], "metrics.json", 20), _table("Scores of each class against the rest, with 95 % intervals.", f["classes"], "metrics.json", 20), *fits, _figures(pictures["results"])] if f["overall"] is not None else [_missing("The result", run.todo("metrics.json"))],
         ("calibration", "Calibration and decisions"): [_text(f"On the judged films: {f['calibration']}." if f["calibration"] else ""), _figures(pictures["calibration"])],
         ("errors", "Errors"): [_table("Kinds of mistake.", f["mistakes"], "metrics.json") or _text("No film was called wrong." if f["overall"] is not None else ""), _table("The hardest films: those whose own class was given the least probability.", f["hardest"], "predictions.csv", 10), _figures(pictures["errors"]) if films else _text(hidden)],
-        ("explanations", "Explanations"): [_figures(pictures["maps"]) if films else _text(hidden), _table("How much the heat maps are worth, with 95 % intervals over patients.", f["maps"], "explanation_scores.csv", 20) or _missing("Scores of the heat maps", run.todo("explanation_scores.csv")), _figures([p for p in pictures["explanations"] if p.png])],
+        ("explanations", "Explanations"): [_figures(pictures["maps"]) if films else _text(hidden), _table(f"How much the heat maps are worth, with 95 % intervals over patients.{_whose(run, 'explanation_scores.csv')}", f["maps"], "explanation_scores.csv", 20) or _missing("Scores of the heat maps", run.todo("explanation_scores.csv")), _figures([p for p in pictures["explanations"] if p.png])],
         ("gate", "Control gate"): [_text(f"Verdict: {f['verdict']}." if f["verdict"] else ""), dict(kind="list", items=f["reasons"]), _table("What controls reach on the same films: the share is of what the result has above chance.", f["controls"], "audit/verdict.json"), _figures(pictures["gate"])] if len(f["controls"]) else [_text(f"Verdict: {f['verdict']}." if f["verdict"] else ""), _missing("What controls reach that see no lungs", run.todo("audit/verdict.json"))],
         ("limits", "Limits"): [dict(kind="list", items=f["limits"])],
         ("sources", "Licences and citations"): [_table("Films by licence and source.", f["licenses"], "manifest.csv"), dict(kind="list", items=f["citations"]), _text("Films under a licence with BY ask for their author too: see the column url of manifest.csv." if f["licenses"] is not None and f["licenses"]["license"].str.contains("-BY").any() else "")],

@@ -299,9 +299,14 @@ def _by_hand(archive, source):
     "A file that a person has fetched and what is known of it; a wrong one is refused."
     archive = Path(archive)
     if not archive.is_file(): raise InputError(f"no file at {archive}", f"an archive of {source.title}", "check the path")
-    file = next((f for f in source.files if _file_name(f) == archive.name), RemoteFile(source.page, archive.name))
+    file = next((f for f in source.files if _unpadded(_file_name(f)) == _unpadded(archive.name)), RemoteFile(source.page, archive.name))
     if fault := _fault(archive, file): raise InputError(f"{archive} {fault}", f"{file.name} of {source.title}", "fetch it again")
     return archive, file
+
+
+def _unpadded(name):
+    "A file's name with its numbers without leading zeros: NIH's page says images_001, its script writes images_01."
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name)
 
 
 def _check_all_space(source, to, transfer):

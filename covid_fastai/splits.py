@@ -152,6 +152,7 @@ def split_rest(
     seed: int = 0,  # Another seed, another split
 ) -> pd.DataFrame:  # The same rows with a column `split`
     "Divide the groups of a fold's other films, with each class in the asked proportions."
+    if not all(s > 0 for s in shares.values()): raise InputError(f"shares {', '.join(f'{name} {s:.4g}' for name, s in shares.items())}", "each above 0", "ask for smaller parts of 1, such as 0.15")
     part = _deal(df, list(shares.values()), seed, "split_rest")
     return df.assign(split=np.array(list(shares), dtype=object)[part])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, Task, get_task, one_of
-from .metrics import FEW, evaluate, metrics_table
+from .metrics import FEW, evaluate, judged_units, metrics_table
 from .tables import judged_rows, table_of, units
 
 # %% ../nbs/21_subgroups.ipynb #a8685bce
@@ -49,11 +49,12 @@ def subgroups(
     split: str = "test",  # The split that is judged
     n_boot: int = 500,  # Resamples of the bootstrap
 ) -> pd.DataFrame:  # A row a group and score: by, group, metric, value, low, high, n, n_patients, method, small
-    "The scores of each group of films."
+    "The scores of each group of films. Columns that are asked for have to be there; of all of `SUBGROUPS`, those that are."
     df = preds if films is None else with_facts(preds, films)
     df, rows = df[df["split"] == split] if "split" in df else df, []
-    there = [c for c in by if c in df]
+    there, absent = ([c for c in by if (c in df) == known] for known in (True, False))
     if not there: raise InputError(f"none of the columns {', '.join(by)} in the predictions", "at least one", "give the manifest too")
+    if absent and tuple(by) != SUBGROUPS: raise InputError(f"no column {', '.join(absent)} in the predictions", f"columns such as {', '.join(there)}", "leave it out, or give the manifest that has it")
     for column in there:
         groups = df[column].astype("string").str.strip().fillna("").replace("", "not stated")
         for name, part in df.groupby(groups, sort=True): rows.append(_group(part, task, split, n_boot, metrics).assign(by=column, group=name))
@@ -86,8 +87,8 @@ def by_patient(
 
 def _by_patient(preds, task, how, split):
     df, _ = judged_rows(preds, task, split)
-    unit, word = units(df, ("patient_id", "group"))
-    if word != "patients": raise InputError("no patient is named in the predictions", "a column patient_id", "without it films can be judged, patients not")
+    unit, _ = units(df, ("patient_id", "group"))
+    if judged_units(df)[1] != "patients": raise InputError("no patient is named in the predictions", "a column patient_id", "without it films can be judged, patients not")
     several = df.groupby(unit)["target"].nunique()
     if how != "last" and (several > 1).any():
         first = df["patient_id" if "patient_id" in df else "group"].to_numpy()[unit == several.index[several > 1][0]][0]

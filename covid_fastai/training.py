@@ -19,7 +19,7 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.learner import Learner
-from fastai.torch_core import get_model, no_random, num_distrib, rank_distrib
+from fastai.torch_core import get_model, no_random, num_distrib, rank_distrib, to_device
 from fastcore.basics import even_mults
 from torch import nn
 
@@ -98,12 +98,17 @@ class StopEarly(Callback):
     ): self.phase, self.rows, self.path, self.best = phase, rows, path, None
 
     def after_epoch(self):
-        losses = phase_losses(self.rows, self.phase)
-        if losses.index(min(losses)) == len(losses) - 1: self._keep()
+        self.keep_best(self.model)
         if is_over(self.rows, self.phase): raise CancelFitException
 
-    def _keep(self):
-        state = get_model(self.model).state_dict()
+    def keep_best(
+        self,
+        model: nn.Module,  # The network after the last epoch of the log
+    ):
+        "Keep the weights of a network when its epoch is the best of the phase; a resumed training asks again, since it may have been interrupted between its checkpoint and this."
+        losses = phase_losses(self.rows, self.phase)
+        if losses.index(min(losses)) < len(losses) - 1: return
+        state = get_model(model).state_dict()
         if self.path: write_bytes(self.path, _saved(state))
         else: self.best = {k: v.clone() for k, v in state.items()}
 
@@ -222,6 +227,7 @@ def _as_features(learn, phase, draws, seed, i):
 def _fit_phase(learn, i, phase, state, rows, seed, folder):
     start = _restore(learn, state)
     log, stop = EpochLog(rows, phase.name, folder/"log.csv" if folder else None), StopEarly(phase, rows, folder/"checkpoints"/"best.pth" if folder else None)
+    if start and phase.patience: stop.keep_best(learn.model)
     if not is_over(rows, phase):
         cbs = [PhaseSchedule(phase, start, len(learn.opt.hypers)), DrawSeeds(seed, i, start), log, *([Checkpoint(folder/"checkpoints"/"last.pth", rows, i, start)] if folder else [])]
         learn.fit(phase.epochs - start, cbs=[*cbs, *([stop] if phase.patience else [])])
@@ -234,7 +240,7 @@ def _fit_phase(learn, i, phase, state, rows, seed, folder):
 def _restore(learn, state):
     if "model" in state:
         learn.model.load_state_dict(state["model"])
-        learn.opt.load_state_dict(state["opt"])
+        learn.opt.load_state_dict(to_device(state["opt"], getattr(learn.dls, "device", None)))  # where `fit` puts the network
         for cb in _kept(learn): cb.restore(state.get("kept", {}).get(type(cb).__name__, {}))
     return state.get("done", 0)
 

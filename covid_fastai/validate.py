@@ -25,7 +25,7 @@ from .bundle import save_bundle
 from .committee import join_members
 from .core import SPLITS, InputError, get_task, kept_memory, read_table, write_csv, write_json
 from .decisions import decide
-from .distributed import shared_training
+from .distributed import check_shared, shared_training
 from .curves import judgement_figures
 from .features import features_of, remembered, remembering
 from .figures import plot_training, save_figure
@@ -143,7 +143,7 @@ def _checked_films(config, out, resume, say, films):
 def _check_names(config):
     "What can be wrong without looking at the pixels, before looking at them."
     choose_precision(config.precision), augmentation(config.aug), find_weights(config.arch, config.weights)
-    if config.options.asks_places and num_distrib() > 1: raise InputError(f"dro {config.dro} and adversary {config.adversary} in {num_distrib()} processes", "one process: they look at whole batches")
+    check_shared(config.options)
     _preparation(config)
     if config.head: get_head(config.head)
 

@@ -120,15 +120,22 @@ def _candidates(choose):
     for text in choose:
         name, _, values = text.partition("=")
         kind = kinds[one_of(name.replace("-", "_"), kinds, "setting")]
-        try: grid[name.replace("-", "_")] = [kind(v) for v in values.split(",")]
+        try: grid[name.replace("-", "_")] = [_value(kind, v) for v in values.split(",")]
         except ValueError: raise InputError(f"--choose {text}", f"{name}=VALUE,VALUE of type {kind.__name__}") from None
     return [dict(zip(grid, values)) for values in product(*grid.values())] if grid else []
+
+
+def _value(kind, text):
+    "A text as a setting's type; `bool` itself takes any text for True."
+    if kind is bool and text not in ("True", "False"): raise ValueError(text)
+    return text == "True" if kind is bool else kind(text)
 
 
 def _evaluate_verb(args):
     "Metrics with intervals of a run or of any predictions table; compares it with others."
     from covid_fastai.metrics import evaluate, format_metrics
     from covid_fastai.paired import compare
+    _check_comparison(args)
     preds, task = _predictions(args.path, args.task)
     tables = {str(args.path): preds} | {str(p): _predictions(p, task)[0] for p in args.against}
     tables = {name: _decided(df, task, args) for name, df in tables.items()}
@@ -142,27 +149,55 @@ def _evaluate_verb(args):
     if args.figures: _draw(tables, task, result, args.figures)
 
 
+def _check_comparison(args):
+    "Refuse a table that is named twice, and flags that a comparison has no use for."
+    paths = [str(p) for p in (args.path, *args.against)]
+    twice = next((p for i, p in enumerate(paths) if p in paths[:i]), None)
+    if twice: raise InputError(f"{twice} twice", "different tables to compare", "name each once")
+    flags = {"--intervals": args.intervals != "auto", "--prevalence": args.prevalence is not None, "--figures": args.figures} if args.against else {}
+    if len(args.against) > 1: flags |= {"--by": args.by, "--out": args.out}
+    given = [flag for flag, asked in flags.items() if asked]
+    if given: raise InputError(f"{', '.join(given)} with {len(paths)} tables", "one table", "leave it out, or evaluate each table by itself")
+
+
 def _draw(tables, task, result, folder):
     from covid_fastai.curves import judgement_figures
     from covid_fastai.figures import save_figure
-    if len(tables) > 1: raise InputError("--figures with --against", "one table to draw")
     for name, fig in judgement_figures(*tables.values(), task, result).items(): print(f"wrote {save_figure(fig, folder/f'{name}.png')}")
 
 
 def _decided(df, task, args):
     "A table after what is chosen on its validation films, and by patient."
-    from covid_fastai.decisions import calibrated, choose_threshold, fit_temperature, with_threshold
     from covid_fastai.subgroups import by_patient
     if args.calibrate:
-        temperature = fit_temperature(df, task)
-        print(f"temperature {temperature:.3f}, from the validation films")
-        df = calibrated(df, task, temperature, "p")
-    if args.patients: df = by_patient(df, task, args.patients, ("valid", args.split) if args.sensitivity else (args.split,))
+        df, text = _chosen(df, _calibrate, task)
+        print(f"temperature {text}, from the validation films")
     if args.sensitivity:
-        threshold = choose_threshold(df, task, args.sensitivity)
-        print(f"covid from p = {threshold:.4g} on: sensitivity {args.sensitivity:g} on the validation films")
-        df = with_threshold(df, task, threshold)
-    return df
+        df, text = _chosen(df, _cut, task, args)
+        print(f"covid from p = {text} on: sensitivity {args.sensitivity:g} on the validation films")
+        return df.assign(rule=f"covid from p = {text} on")
+    return by_patient(df, task, args.patients, (args.split,)) if args.patients else df
+
+
+def _chosen(df, choose, *args):
+    "The table after a choice in each fold and seed by itself, since one's validation films are another's test films; and the numbers in words."
+    import pandas as pd
+    fits = [c for c in ("fold", "seed") if c in df and df[c].nunique() > 1]
+    tables, numbers = zip(*(choose(part, *args) for part in ([part for _, part in df.groupby(fits, sort=False)] if fits else [df])))
+    least, most = f"{min(numbers):.4g}", f"{max(numbers):.4g}"
+    return pd.concat(tables, ignore_index=True), f"{least} to {most} (each of {len(numbers)} fits its own)" if len(numbers) > 1 else least
+
+
+def _calibrate(df, task):
+    from covid_fastai.decisions import calibrated, fit_temperature
+    return calibrated(df, task, t := fit_temperature(df, task), "p"), t
+
+
+def _cut(df, task, args):
+    from covid_fastai.decisions import choose_threshold, with_threshold
+    from covid_fastai.subgroups import by_patient
+    if args.patients: df = by_patient(df, task, args.patients, tuple(dict.fromkeys(("valid", args.split))))
+    return with_threshold(df, task, t := choose_threshold(df, task, args.sensitivity)), t
 
 
 def _print_models(tables, task, split):
@@ -235,15 +270,20 @@ def _shown_scores(table, columns): return table[["text", "mask", *columns, "bett
 def _audit_verb(args):
     "What films give away without a lung; of a run, a study or a predictions table also controls, and a verdict."
     if bool(args.run) == bool(args.manifest): raise InputError("a run and a manifest" if args.run else "nothing to audit", "a run folder, or --manifest", "add --predictions to judge a table of any tool")
-    if args.run and args.predictions: raise InputError("--predictions with a run", "one of them", "a run has its own")
-    _audit(args.run or args.manifest, args.predictions, args.root, args.lungs, args.split, args.out)
+    for flag, given in (("--predictions", args.predictions), ("--task", args.task)):
+        if args.run and given: raise InputError(f"{flag} with a run", "one of them", "a run has its own")
+    _audit(args.run or args.manifest, args.predictions, args.root, args.lungs, args.split, args.out, args.task)
 
 
-def _audit(path, predictions=None, root=None, lungs=None, split="test", out=None):
+def _audit(path, predictions=None, root=None, lungs=None, split="test", out=None, task=None):
     from covid_fastai.audit import audit, audit_page, with_film_facts
+    from covid_fastai.tables import infer_task, judged_rows
     films, preds, network = _audited(path, predictions, root)
-    films, out = with_film_facts(films), out or (path/"audit" if path.is_dir() else Path("audit"))
-    result = audit(films)
+    if task: films, preds = _of_task(task, films, preds)
+    if preds is not None: judged_rows(preds, infer_task(preds), split)  # before anything is written
+    name = "audit" if preds is None or split == "test" else f"audit-{split}"
+    films, out = with_film_facts(films), out or (path/name if path.is_dir() else Path(name))
+    result = audit(films, "target" if task else "label")
     print("", *(f"{r.level}: {r.text}" for r in result["findings"].itertuples()), sep="\n")
     print(f"wrote {audit_page(result, out/'audit.html', str(path))}")
     if preds is not None: _print_verdict(path, _verdict(films, preds, network, lungs, split), split, out)
@@ -264,6 +304,14 @@ def _audited(path, predictions, root):
     return add_groups(films), run.predictions, untrained(run.config)
 
 
+def _of_task(task, films, preds):
+    "The films that a task takes, with their targets, and a predictions table that has to be of it."
+    from covid_fastai.core import get_task
+    from covid_fastai.tables import check_predictions
+    films = get_task(task).select(films)
+    return films, None if preds is None else check_predictions(preds, task)
+
+
 def _verdict(films, preds, network, lungs, split):
     from covid_fastai.controls import stand_of
     from covid_fastai.gate import gate, run_controls
@@ -280,7 +328,7 @@ def _print_verdict(path, verdict, split, out):
     print(f"\nAUC of COVID-19 against the rest {verdict['result']['auc']:.3f} ({verdict['result']['low']:.3f} to {verdict['result']['high']:.3f}), n = {verdict['result']['n']}; controls, with the share of it that each reaches")
     print(table[["control", "sees", "n", "auc", "low", "high", "share", "s_low", "s_high"]].round(3).to_string(index=False))
     print(f"\nverdict: {verdict['verdict']}", *(f"- {r}" for r in verdict["reasons"]), sep="\n")
-    write_json(out/"verdict.json", verdict | dict(controls=table.astype(object).where(table.notna(), None).to_dict("records")))
+    write_json(out/"verdict.json", verdict | dict(split=split, controls=table.astype(object).where(table.notna(), None).to_dict("records")))
     if path.is_dir() and split == "test":
         write_json(path/"metrics.json", open_run(path).metrics | dict(verdict=verdict["verdict"]))
         if (path/"bundle").is_dir(): add_verdict(path, verdict["verdict"], verdict["reasons"])

@@ -1,5 +1,9 @@
 "What several test files share."
 import os
+import re
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,20 @@ def pytest_collection_modifyitems(items):
 def nothing_in(found):
     "Fails with every line of a list of faults; pytest's own message shows only the first."
     assert not found, "\n" + "\n".join(found)
+
+
+@cache
+def help_of(verb):
+    "What `covid_fastai VERB --help` prints, from a process of its own."
+    done = subprocess.run([sys.executable, "-m", "covid_fastai", *verb.split(), "--help"], capture_output=True, text=True, env=os.environ | dict(COLUMNS="92", NO_COLOR="1"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def flags_without_help(command):
+    "Flags of a command, such as `train --arch vgg16`, that the help of its verb does not name."
+    verb = re.match(r"(?:(?:manifest|data|lungs|bundle) )?\w+", command)[0]
+    return [f for f in re.findall(r"--[a-z-]+", command) if not re.search(rf"{f}\b(?!-)", help_of(verb))]
 
 
 def folder_of(variable):

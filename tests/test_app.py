@@ -116,6 +116,20 @@ def test_twenty_visitors_at_once(address, films, scratch):
     assert not [p for p in scratch.rglob("*") if p.is_file() and p.stat().st_size]  # no film is kept; Gradio leaves empty files until it ends
 
 
+def test_two_visitors_with_one_film_do_not_share_a_file(address, films, scratch):
+    "Both upload it before one of them asks; the answer of the first takes its own file alone."
+    def upload():
+        with open(films/"film.png", "rb") as f: return requests.post(f"{address}/gradio_api/upload", files=dict(files=f), timeout=60).json()[0]
+
+    def ask(path):
+        event = requests.post(f"{address}/gradio_api/call/predict", json=dict(data=[[dict(path=path, meta=dict(_type="gradio.FileData"))]]), timeout=30).json()["event_id"]
+        return requests.get(f"{address}/gradio_api/call/predict/{event}", timeout=60).text
+    first, second = upload(), upload()
+    assert first != second and '"status": "ok"' in ask(first)
+    assert Path(second).is_file() and not Path(first).exists()
+    assert '"status": "ok"' in ask(second) and not Path(second).exists()
+
+
 @pytest.mark.parametrize("path", ["/etc/hostname", "https://example.org/film.png"])
 def test_files_of_this_machine_and_addresses_are_not_opened(address, path):
     event = requests.post(f"{address}/gradio_api/call/predict", json=dict(data=[[dict(path=path, meta=dict(_type="gradio.FileData"))]]), timeout=30).json()["event_id"]

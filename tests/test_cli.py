@@ -217,6 +217,17 @@ def test_out_that_is_no_run(call, study, tmp_path):
     assert (tmp_path/"mine"/"letter.txt").read_text() == "keep me"
 
 
+def test_out_and_config_are_looked_at_first(call, run_dir, study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(call("train", "--manifest", study/"manifest.csv", *SMALL, "--out", "."), ". has no name of its own", "a folder for the run")
+    refused(call("report", "."), "no run at .", "check the path")
+    refused(call("predict", "--bundle", run_dir, study/"images", "--out", tmp_path), "is a folder", "a CSV to write")
+    refused(call("predict", "--bundle", run_dir, study/"images", "--out", "."), "is a folder")
+    (tmp_path/"c.json").write_text(json.dumps(json.loads((run_dir/"config.json").read_text()) | dict(epochs="5")))
+    refused(call("train", "--config", tmp_path/"c.json", "--out", tmp_path/"out"), "epochs '5' in", "a value of type int")
+    assert [p.name for p in tmp_path.iterdir()] == ["c.json"]
+
+
 def limited():
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
@@ -315,6 +326,29 @@ def test_audit_of_a_run_and_of_another_tools_table(call, run_dir, study, tmp_pat
     assert code == 0 and {c["control"] for c in json.loads((tmp_path/"audit"/"verdict.json").read_text())["controls"]} == {"size", "metadata", "source"}
     code, out, _ = call("audit", "--manifest", study/"manifest.csv", "--out", tmp_path/"films")
     assert code == 0 and (tmp_path/"films"/"audit.html").is_file() and not (tmp_path/"films"/"verdict.json").exists()
+
+
+def test_audit_of_another_split_leaves_the_verdict_of_the_test_films(call, run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path/"run")
+    assert call("audit", tmp_path/"run")[0] == 0
+    before = {name: (tmp_path/"run"/name).read_bytes() for name in ("audit/verdict.json", "audit/gate.png", "metrics.json")}
+    assert call("audit", tmp_path/"run", "--split", "valid")[0] == 0
+    assert {name: (tmp_path/"run"/name).read_bytes() for name in before} == before
+    assert [json.loads((tmp_path/"run"/name/"verdict.json").read_text())["split"] for name in ("audit", "audit-valid")] == ["test", "valid"]
+
+
+def test_audit_of_the_films_of_a_task(call, run_dir, study, tmp_path):
+    films = read_table(study/"manifest.csv")
+    code, out, _ = call("audit", "--manifest", study/"manifest.csv", "--task", "covid-normal", "--out", tmp_path/"films")
+    n = films["label"].isin(["covid", "normal"]).sum()
+    assert code == 0 and 0 < n < len(films) and f"<p>{n} films." in (tmp_path/"films"/"audit.html").read_text()
+    preds = read_table(run_dir/"predictions.csv").query("split == 'test'")
+    write_csv(tmp_path/"p.csv", preds.assign(target=preds["target"].replace({"normal": "noncovid", "other": "noncovid"}))[["filename", "target", "p_covid"]])
+    assert call("audit", "--manifest", study/"manifest.csv", "--predictions", tmp_path/"p.csv", "--task", "covid-noncovid", "--out", tmp_path/"judged")[0] == 0
+    page = (tmp_path/"judged"/"audit.html").read_text()
+    assert f"<p>{len(films)} films." in page and "noncovid" in page and (tmp_path/"judged"/"verdict.json").is_file()
+    refused(call("audit", "--manifest", study/"manifest.csv", "--predictions", tmp_path/"p.csv", "--task", "covid-normal", "--out", tmp_path/"x"), "unknown target in task covid-normal 'noncovid'")
+    refused(call("audit", run_dir, "--task", "covid-normal"), "--task with a run; expected one of them")
 
 
 def test_audit_refuses(call, run_dir, study, tmp_path):

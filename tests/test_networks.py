@@ -17,7 +17,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from covid_fastai.archs import ARCHS, Arch, get_arch
 from covid_fastai.blocks import xray_dls
-from covid_fastai.bundle import load_bundle, save_bundle
+from covid_fastai.bundle import save_bundle
 from covid_fastai.core import InputError
 from covid_fastai.exports import add_onnx
 from covid_fastai.cams import METHODS, cam_layer, cam_maps, features_and_gradients, is_blank

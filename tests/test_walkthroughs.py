@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, nothing_in
+from conftest import ROOT, flags_without_help, nothing_in
 
 from covid_fastai.core import DISCLAIMER
 
@@ -83,7 +83,4 @@ COMMANDS = sorted({c for p in NOTEBOOKS for c in re.findall(r"`covid_fastai ([^`
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_its_commands_have_the_flags_they_use(command):
-    verb = re.match(r"(?:(?:manifest|data|lungs|bundle) )?\w+", command)[0].split()
-    done = subprocess.run([sys.executable, "-m", "covid_fastai", *verb, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert [f for f in re.findall(r"--[a-z-]+", command) if not re.search(rf"{f}\b(?!-)", done.stdout)] == []
+    assert flags_without_help(command) == []

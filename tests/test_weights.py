@@ -137,7 +137,8 @@ def test_a_folder_that_cannot_be_made(hub, content):
 # A Hugging Face hub: huggingface_hub reads its address and its folder when it is imported, so whoever looks there does so in a process of its own.
 
 LOOK = """
-import sys
+import sys, time
+time.sleep = lambda seconds: None  # huggingface_hub's pauses between tries
 from dataclasses import replace
 from covid_fastai.archs import ARCHS
 from covid_fastai.core import InputError
