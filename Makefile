@@ -34,8 +34,8 @@ test: $(READY_DEV) ## Install, then run every notebook and every test
 	@COVID_FASTAI_CACHE=$$(mktemp -d); export COVID_FASTAI_CACHE; trap 'rm -rf "$$COVID_FASTAI_CACHE"' EXIT; trap 'exit 1' HUP INT TERM; \
 	failed=; \
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/nbdev_test --n-workers 2 --timing --flags "$(strip $(FLAGS))" || failed=notebooks; \
-	echo "== pytest: what a notebook cannot prove, and the wheel; two at a time"; \
-	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 40 || failed="$${failed:+$$failed, }pytest"; \
+	echo "== pytest: what a notebook cannot prove, and the wheel; three at a time, for some wait for a server or a page"; \
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations 40 || failed="$${failed:+$$failed, }pytest"; \
 	if [ -n "$$failed" ]; then echo "make test: failed in: $$failed" >&2; exit 1; fi
 
 docs: $(READY_DOCS) ## Build the documentation into _docs/index.html and check its links
