@@ -265,17 +265,19 @@ def _open_points(paper):
     return ["Not in the text, and filled in: " + "; ".join(f"{k}: {v}" for k, v in paper.filled.items()) + ".", "Odd in the text: " + "; ".join(paper.notes) + "."]
 
 
+_FILMS = {"test": "test", "valid": "validation", "best": "validation, best epoch"}  # Split of a figure -> in words
+
+
 def _runs(rerun, rows):
     "A line for each network that was run: the accuracy of every form on its test films."
     lines = rows[(rows["metric"] == "accuracy") & (rows["run"] != "")].drop_duplicates(["experiment", "run", "split"])
     missing = [{"experiment": m.experiment, "network": m.network, "published": "not run", "why": m.why} for m in rerun.missing if m.paper == rows["study"].iloc[0]]
-    return pd.DataFrame([{"experiment": r["experiment"], "network": _name(r), "films": {"test": "test", "valid": "validation", "best": "validation, best epoch"}[r["split"]], **{f: _form(r, f) for f in FORMS}, "honest AUC": "-" if pd.isna(r["honest_auc"]) else f"{r['honest_auc']:.3f}", "gate": r.get("gate") or "", "why": r["why"] if "budget" in r["why"] else ""} for _, r in lines.iterrows()] + missing).fillna("")
+    return pd.DataFrame([{"experiment": r["experiment"], "network": _name(r), "films": _FILMS[r["split"]], **{f: _form(r, f) for f in FORMS}, "honest AUC": "-" if pd.isna(r["honest_auc"]) else f"{r['honest_auc']:.3f}", "gate": r.get("gate") or "", "why": r["why"] if "budget" in r["why"] else ""} for _, r in lines.iterrows()] + missing).fillna("")
 
 
 def _figures(rows):
     "A line for each printed figure and each network that was run for it."
-    which = {"test": "", "valid": ", validation", "best": ", validation, best epoch"}
-    return pd.DataFrame([{"where": r["where"], "experiment": r["experiment"], "network": r["network"], "figure": r["metric"] + which[r["split"]], "printed": _cell(r["printed"], r["low"], r["high"]), "n": f"{r['n']:g}, {r['counts']}", "run": _name(r),
+    return pd.DataFrame([{"where": r["where"], "experiment": r["experiment"], "network": r["network"], "figure": r["metric"] + (f", {_FILMS[r['split']]}" if r["split"] != "test" else ""), "printed": _cell(r["printed"], r["low"], r["high"]), "n": f"{r['n']:g}, {r['counts']}", "run": _name(r),
         **{f: _form(r, f) for f in FORMS}, "gate": r.get("gate") or "", "verdict": r["verdict"] + (f" ({r['why']})" if r["verdict"] == "not run" else "")} for _, r in rows.iterrows()]).fillna("")
 
 
