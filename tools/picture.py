@@ -67,7 +67,7 @@ def bars(ax, verdict):
         ax.plot([at["low"], at["high"]], [i, i], color=color)
         ax.plot(at["auc"], i, "o", color=color, ms=6)
     ax.axvspan(0.5 + MOST * (verdict["result"]["auc"] - 0.5), 1.02, color=PALETTE["vermillion"], alpha=0.1, lw=0)
-    ax.set(yticks=range(len(names)), yticklabels=[SHOWN[n] for n in names], xlim=(0.2, 1.02), ylim=(-0.6, len(names) - 0.4), xlabel=f"AUC (shaded: {MOST:.0%} of the result)")
+    ax.set(yticks=range(len(names)), yticklabels=[SHOWN[n] for n in names], xlim=(0, 1.02), ylim=(-0.6, len(names) - 0.4), xlabel=f"AUC (shaded: {MOST:.0%} of the result)")
     ax.axvline(0.5, color="0.4", lw=1, ls=":")
     ax.set_title(f"control gate: {verdict['verdict']}", fontweight="bold", color=PALETTE["vermillion"])
 
