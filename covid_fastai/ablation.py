@@ -10,6 +10,7 @@ __all__ = ['OPTIONS', 'PLAIN', 'FASTAI', 'together', 'AblationPlan', 'hosts_to_l
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def ablate(
 ) -> dict:  # `chosen` (host -> options), `screened` (rows host, recipe, seeds, area), `scores` (rows of `score_table`)
     "Choose a recipe for each host on the other hosts, and read it on that host."
     folder, study = Path(out), _Study(config, Path(out), plan, options, executor, threads, say, time.monotonic() + 3600 * plan.hours)
-    _same_study(folder, config, plan, options)
+    _same_study(study)
     hosts = study.hosts
     say(f"hosts left out in turn: {', '.join(hosts)}")
     singles = {PLAIN: {}, **options}
@@ -220,10 +221,12 @@ def ablate(
     return result
 
 
-def _same_study(folder, config, plan, options):
-    "The settings of the study, and that an interrupted one had the same but for its hours."
-    path, settings = folder/"config.json", dict(config=asdict(config), plan={k: v for k, v in asdict(plan).items() if k != "hours"}, options=options)
-    def flat(said): return {**said.get("config", {}), **said.get("plan", {}), "options": said.get("options")}
+def _same_study(study):
+    "Write the settings of the study and a digest of its films; an interrupted one had the same, but for its hours."
+    folder, plan = study.folder, {k: v for k, v in asdict(study.plan).items() if k != "hours"}
+    films = sha256(study.films[["filename", "target", "group", "place"]].to_csv(index=False).encode()).hexdigest()[:8]
+    path, settings = folder/"config.json", dict(config=asdict(study.config), plan=plan, options=study.options, films=films)
+    def flat(said): return {**said.get("config", {}), **said.get("plan", {}), "options": said.get("options"), "digest of the films": said.get("films")}
     if path.is_file(): same_settings(flat(settings), flat(read_json(path, "config")), f"the study in {folder}")
     elif folder.exists() and any(folder.iterdir()): raise InputError(f"{folder} holds other files and no study", "an empty folder, or a study to go on with", "choose another --out")
     write_json(path, settings)
