@@ -231,10 +231,10 @@ def label_source_tie(
 
 def check_manifest(
     df: pd.DataFrame,  # From `read_manifest` or `build_manifest`
-) -> dict:  # Counts `films`, `patients`, `films_without_patient`, `masks`; tables `label_by_source`, `label_by_split`, `views`, `licenses` (the ledger); `tie` (V); `warnings`
+) -> dict:  # Counts `films`, `patients` (named ones), `films_without_patient`, `masks`; tables `label_by_source`, `label_by_split`, `views`, `licenses` (the ledger); `tie` (V); `warnings`
     "What is in a manifest, and what should be known before it is used."
     return dict(
-        films=len(df), patients=df["patient_id"].nunique(), films_without_patient=int(without_patient(df).sum()), masks=int((mask_paths(df) != "").sum()),
+        films=len(df), patients=df.loc[~without_patient(df), "patient_id"].nunique(), films_without_patient=int(without_patient(df).sum()), masks=int((mask_paths(df) != "").sum()),
         label_by_source=_cross(df, "source"), **({"label_by_split": _cross(df, "split")} if "split" in df else {}),
         views=_counts(df, "view"), licenses=license_ledger(df), tie=label_source_tie(df),
         warnings=[w for w in (warn(df) for warn in WARNINGS) if w])
@@ -313,6 +313,7 @@ def format_check(
     facts: dict,  # From `check_manifest`
 ) -> str:
     "The facts of a manifest as text for a terminal."
-    counts = f"{facts['films']} films of {facts['patients']} patients ({facts['films_without_patient']} films without patient_id), {facts['masks']} with a lung mask"
+    nameless = f" ({k} without patient_id)" if (k := facts["films_without_patient"]) else ""
+    counts = f"{facts['films']} films of {facts['patients']} named patients{nameless}, {facts['masks']} with a lung mask"
     tables = [facts[k].to_string() for k in ("label_by_source", "label_by_split", "views") if k in facts]
     return "\n\n".join([counts, *tables, format_licenses(facts["licenses"]), "\n".join(f"WARNING: {w}" for w in facts["warnings"]) or "no warnings"])

@@ -211,7 +211,7 @@ def _notes(result):
     methods, few = [m["method"] for m in result["metrics"].values()], result.get("few") or {}
     notes = {
         "No patient is named in the table: films are taken as independent, which makes the intervals too narrow when patients have several.": result["n_patients"] is None,
-        f"Few patients ({', '.join(f'{c} {k}' for c, k in few.items())}): intervals may hold less than they promise.": bool(few),
+        f"Few {'patients' if result['n_patients'] is not None else 'films'} ({', '.join(f'{c} {k}' for c, k in few.items())}): intervals may hold less than they promise.": bool(few),
         "Too narrow: intervals of this kind hold less than the 95 % that they promise.": any("too narrow" in m for m in methods),
         f"Each film was predicted up to several times: {result.get('n_predictions', result['n'])} predictions.": result.get("n_predictions", 0) > result["n"],
         "No spread: every resample gives the same value; that is no certainty.": any("no spread" in m for m in methods),
