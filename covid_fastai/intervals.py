@@ -53,7 +53,7 @@ def proportion_score(
     if n.max() == 1: return (clopper_pearson if rare else wilson)(hits.sum(), n.sum())
     ends, name = (_exact_ends, "clopper-pearson") if rare else (_wilson_ends, "wilson")
     low, high = ends(p, _effective(hits, n, p), t.ppf((1 + LEVEL) / 2, max(len(n) - 1, 1)))
-    return Score(p, low, high, f"{name} over {len(n)} {word}", int(round(n.sum())))
+    return Score(p, low, high, f"{name} over {len(n)} {word if len(n) > 1 else word.removesuffix('s')}", int(round(n.sum())))
 
 
 def _effective(hits, n, p):

@@ -10,7 +10,7 @@ import shutil
 import sys
 from contextlib import contextmanager, nullcontext
 
-from .core import DISCLAIMER, InputError
+from .core import DISCLAIMER
 
 # %% ../nbs/67_model_verbs.ipynb #ad541ddb
 def _predict_verb(args):
