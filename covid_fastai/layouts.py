@@ -362,8 +362,8 @@ def _built(df, name, prefix, published_split):
 
 def _patients(df, name):
     "Patient ids that do not meet those of another source; what RSNA's headers call so, and COVIDx after them, is the image."
-    image = df["source"].str.endswith("rsna") & (df["patient_id"] == df["filename"].map(lambda f: Path(f).stem))
-    return df["patient_id"] if name in OWN else (df["source"] + "-" + df["patient_id"]).where((df["patient_id"] != "") & ~image, "")
+    unknown = (df["patient_id"] == "") | df["source"].str.endswith("rsna") & (df["patient_id"] == df["filename"].map(lambda f: Path(f).stem))
+    return df["patient_id"] if name in OWN else (df["source"] + "-" + df["patient_id"]).mask(unknown, "")
 
 
 def _most(reasons): return "; ".join(f"{why} ({n})" for why, n in reasons.value_counts().head(3).items())

@@ -233,8 +233,9 @@ def check_manifest(
     df: pd.DataFrame,  # From `read_manifest` or `build_manifest`
 ) -> dict:  # Counts `films`, `patients` (named ones), `films_without_patient`, `masks`; tables `label_by_source`, `label_by_split`, `views`, `licenses` (the ledger); `tie` (V); `warnings`
     "What is in a manifest, and what should be known before it is used."
+    nameless = without_patient(df)
     return dict(
-        films=len(df), patients=df.loc[~without_patient(df), "patient_id"].nunique(), films_without_patient=int(without_patient(df).sum()), masks=int((mask_paths(df) != "").sum()),
+        films=len(df), patients=df.loc[~nameless, "patient_id"].nunique(), films_without_patient=int(nameless.sum()), masks=int((mask_paths(df) != "").sum()),
         label_by_source=_cross(df, "source"), **({"label_by_split": _cross(df, "split")} if "split" in df else {}),
         views=_counts(df, "view"), licenses=license_ledger(df), tie=label_source_tie(df),
         warnings=[w for w in (warn(df) for warn in WARNINGS) if w])
